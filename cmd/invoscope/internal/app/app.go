@@ -1,0 +1,160 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+	"github.com/invoscope/invoscope/relay"
+	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/ingest"
+	"github.com/invoscope/invoscope/relay/queue"
+	"github.com/invoscope/invoscope/tenancy"
+)
+
+// App is one daemon. Make it with [New], run it once.
+type App struct {
+	cfg      config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	lock     *os.File
+	loki     supervised
+	tempo    supervised
+	logs     *queue.Queue
+	traces   *queue.Queue
+	relay    *relay.Relay
+	sockets  listeners
+	info     runinfo.Info
+	key      *tenancy.Key
+}
+
+// supervised is an engine that runs for as long as the daemon does.
+type supervised interface {
+	engine.Engine
+	Run(ctx context.Context) error
+}
+
+// New makes a daemon: after it, the addresses are taken and the data directory
+// is ours, but nothing runs. Close what it returned when Run isn't called.
+func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			a.release()
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if a.cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
+		return nil, fmt.Errorf("find the data directory: %w", err)
+	}
+	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if a.lock, err = lockDir(a.cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if a.sockets, err = listen(cfg.Listen); err != nil {
+		return nil, err
+	}
+	if err := a.openTenancy(); err != nil {
+		return nil, err
+	}
+	if err := a.openEngines(); err != nil {
+		return nil, err
+	}
+	if err := a.openQueues(); err != nil {
+		return nil, err
+	}
+	return a, a.openRelay()
+}
+
+func (a *App) openTenancy() error {
+	key, err := tenancy.OpenKey(filepath.Join(a.cfg.DataDir, "keys"))
+	if err != nil {
+		return fmt.Errorf("open the signing key: %w", err)
+	}
+	a.key = key
+	a.info.Tenant = a.cfg.Tenancy.DefaultTenant
+	a.info.TokenFile = filepath.Join(a.cfg.DataDir, "token")
+	return a.ensureToken()
+}
+
+func (a *App) ensureToken() error {
+	if _, err := tenancy.EnsureTokenFile(a.info.TokenFile, a.info.Tenant, a.key, time.Now); err != nil {
+		return fmt.Errorf("make the token: %w", err)
+	}
+	return nil
+}
+
+func (a *App) openQueues() error {
+	var err error
+	if a.logs, err = a.openQueue("logs", a.loki.Push); err != nil {
+		return err
+	}
+	a.traces, err = a.openQueue("traces", a.tempo.Push)
+	return err
+}
+
+func (a *App) openQueue(signal string, send queue.Send) (*queue.Queue, error) {
+	q, err := queue.Open(queue.Options{
+		Dir:        filepath.Join(a.cfg.DataDir, "queue", signal),
+		MaxBytes:   int64(a.cfg.Queue.MaxBytes),
+		Send:       send,
+		Verdict:    verdict,
+		Log:        a.log.With("queue", signal),
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"signal": signal}, a.registry),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the queue of %s: %w", signal, err)
+	}
+	return q, nil
+}
+
+// verdict reads an engine's answer to a delivery.
+func verdict(err error) queue.Verdict {
+	var pushErr *engine.PushError
+	if errors.As(err, &pushErr) {
+		return queue.Verdict{Permanent: pushErr.Permanent, RetryAfter: pushErr.RetryAfter}
+	}
+	return queue.Verdict{}
+}
+
+func (a *App) openRelay() error {
+	in, err := ingest.New(ingest.Options{
+		Logs:       a.logs,
+		Traces:     a.traces,
+		TenantKey:  a.cfg.Tenancy.Key,
+		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
+		Registerer: a.registry,
+	})
+	if err != nil {
+		return err
+	}
+	a.relay = relay.New(relay.Options{
+		Loki:       a.loki,
+		Tempo:      a.tempo,
+		Ingest:     in,
+		Verifier:   tenancy.NewVerifier(a.key.Public(), time.Now),
+		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
+		Log:        a.log,
+		Registerer: a.registry,
+	})
+	return nil
+}
+
+// release gives back what New took, for when it failed.
+func (a *App) release() {
+	a.sockets.close()
+	if a.lock != nil {
+		_ = a.lock.Close() // nothing was written to it
+	}
+}

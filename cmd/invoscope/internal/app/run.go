@@ -1,0 +1,121 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+	"github.com/invoscope/invoscope/relay/engine"
+)
+
+// stage is what runs together and ends together.
+type stage struct {
+	name string
+	run  []func(context.Context) error
+}
+
+// started is a stage that runs until cancel.
+type started struct {
+	name   string
+	cancel context.CancelFunc
+	group  *errgroup.Group
+}
+
+// Run runs the daemon until ctx ends, and calls ready once queries are answered.
+// It returns what went wrong; a daemon that was told to end returns nil.
+func (a *App) Run(ctx context.Context, ready func(runinfo.Info)) error {
+	defer a.release()
+	var isReady atomic.Bool
+	stages := []stage{
+		{"engines", []func(context.Context) error{a.loki.Run, a.tempo.Run}},
+		{"queues", []func(context.Context) error{a.logs.Run, a.traces.Run}},
+		{"servers", append(a.servers(&isReady), a.renewToken)},
+	}
+	// A stage that fails ends the daemon.
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var running []started
+	for _, s := range stages {
+		running = append(running, start(ctx, s, fail))
+	}
+	if a.awaitEngines(ctx) == nil {
+		a.info.HTTP = "http://" + dialable(a.sockets.http)
+		a.info.OTLPGRPC = dialable(a.sockets.otlpGRPC)
+		a.info.OTLPHTTP = "http://" + dialable(a.sockets.otlpHTTP)
+		a.info.Admin = "http://" + dialable(a.sockets.admin)
+		if err := runinfo.Write(a.cfg.DataDir, a.info); err != nil {
+			fail(errStage{err})
+		} else {
+			isReady.Store(true)
+			ready(a.info)
+		}
+	}
+	<-ctx.Done()
+	isReady.Store(false)
+	return errors.Join(stageError(ctx), runinfo.Remove(a.cfg.DataDir), stop(running))
+}
+
+// errStage marks the end of the daemon by a stage's failure.
+type errStage struct{ error }
+
+func stageError(ctx context.Context) error {
+	var failed errStage
+	if errors.As(context.Cause(ctx), &failed) {
+		return failed.error
+	}
+	return nil
+}
+
+// start runs a stage in a context of its own: it ends when it is stopped, not
+// when the daemon is told to.
+func start(ctx context.Context, s stage, fail context.CancelCauseFunc) started {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	group, own := errgroup.WithContext(own)
+	for _, run := range s.run {
+		group.Go(func() error {
+			err := run(own)
+			if err != nil {
+				fail(errStage{fmt.Errorf("%s: %w", s.name, err)})
+			}
+			return nil
+		})
+	}
+	return started{name: s.name, cancel: cancel, group: group}
+}
+
+// stop ends the stages, the last first.
+func stop(running []started) error {
+	var errs []error
+	for i := len(running) - 1; i >= 0; i-- {
+		running[i].cancel()
+		errs = append(errs, running[i].group.Wait())
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) awaitEngines(ctx context.Context) error {
+	return errors.Join(engine.WaitReady(ctx, a.loki), engine.WaitReady(ctx, a.tempo))
+}
+
+// renewEvery is how often the daemon looks whether its token will expire.
+const renewEvery = 12 * time.Hour
+
+func (a *App) renewToken(ctx context.Context) error {
+	ticker := time.NewTicker(renewEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := a.ensureToken(); err != nil {
+				a.log.Error("the token was not renewed", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

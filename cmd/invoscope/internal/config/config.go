@@ -1,0 +1,114 @@
+package config
+
+import (
+	"github.com/alecthomas/units"
+)
+
+// Config is all that a user can set. The YAML keys are the documentation's.
+type Config struct {
+	// DataDir holds everything that must survive a restart.
+	DataDir string  `yaml:"data_dir"`
+	Listen  Listen  `yaml:"listen"`
+	Log     Log     `yaml:"log"`
+	Tenancy Tenancy `yaml:"tenancy"`
+	Engines Engines `yaml:"engines"`
+	Ingest  Ingest  `yaml:"ingest"`
+	Queue   Queue   `yaml:"queue"`
+}
+
+// Listen holds the addresses to listen on, as host:port. Port 0 picks a free one.
+type Listen struct {
+	HTTP     string `yaml:"http"`      // everything public
+	OTLPGRPC string `yaml:"otlp_grpc"` // OTLP/gRPC
+	OTLPHTTP string `yaml:"otlp_http"` // OTLP/HTTP
+	Admin    string `yaml:"admin"`     // metrics, health, profiles: without a token
+}
+
+// Log says what the daemon logs about itself, on stderr.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+// Tenancy says whose data is whose.
+type Tenancy struct {
+	// DefaultTenant is the tenant of the daemon's own token.
+	DefaultTenant string `yaml:"default_tenant"`
+	// Key is the stream label and resource attribute that carry the tenant.
+	Key string `yaml:"key"`
+}
+
+// Engines are the Loki and the Tempo behind the relay.
+type Engines struct {
+	Loki  Loki  `yaml:"loki"`
+	Tempo Tempo `yaml:"tempo"`
+}
+
+// Loki is a program to run or, with a URL, a server to use.
+type Loki struct {
+	Binary  string            `yaml:"binary"`  // empty: loki beside invoscope, else on the PATH
+	URL     string            `yaml:"url"`     // http(s)://host[:port][/prefix]
+	Headers map[string]Secret `yaml:"headers"` // sent with every request to URL
+}
+
+// Tempo is a program to run or, with a URL, a server to use.
+type Tempo struct {
+	Binary  string            `yaml:"binary"`  // empty: tempo beside invoscope, else on the PATH
+	URL     string            `yaml:"url"`     // http(s)://host[:port][/prefix], for queries
+	OTLP    string            `yaml:"otlp"`    // http(s)://host:port of its OTLP/gRPC receiver
+	Headers map[string]Secret `yaml:"headers"` // sent with every request to either
+}
+
+// Ingest bounds what is taken in.
+type Ingest struct {
+	MaxRequestBytes Bytes `yaml:"max_request_bytes"`
+}
+
+// Queue bounds what waits for an engine, for logs and traces each.
+type Queue struct {
+	MaxBytes Bytes `yaml:"max_bytes"`
+}
+
+// Bytes is a size, written as a number or with a unit such as 10MiB.
+type Bytes int64
+
+// UnmarshalText parses a size.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	n, err := units.ParseStrictBytes(string(text))
+	*b = Bytes(n)
+	return err
+}
+
+// MarshalText prints a size that UnmarshalText reads.
+func (b Bytes) MarshalText() ([]byte, error) { return []byte(units.Base2Bytes(b).String()), nil }
+
+// Secret is a string that never prints.
+type Secret string
+
+const hidden = "<secret>"
+
+// String hides the secret.
+func (Secret) String() string { return hidden }
+
+// GoString hides the secret.
+func (Secret) GoString() string { return hidden }
+
+// MarshalText hides the secret.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Default is the configuration of a daemon that was told nothing.
+func Default() Config {
+	return Config{
+		DataDir: "./data",
+		Listen: Listen{
+			HTTP:     "127.0.0.1:3100",
+			OTLPGRPC: "127.0.0.1:4317",
+			OTLPHTTP: "127.0.0.1:4318",
+			Admin:    "127.0.0.1:9464",
+		},
+		Log:     Log{Level: "info", Format: "text"},
+		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},
+		Ingest:  Ingest{MaxRequestBytes: 10 << 20},
+		Queue:   Queue{MaxBytes: 256 << 20},
+	}
+}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Load returns the defaults with the file over them and then what override
+// sets; file may be "". It validates the whole and reports every problem at
+// once, as [*Problems].
+func Load(file string, override func(*Config)) (Config, error) {
+	c := Default()
+	d := &decoder{getenv: lookupEnv, places: map[string]*yaml.Node{}}
+	if file != "" {
+		if err := d.file(file, &c); err != nil {
+			return c, err
+		}
+	}
+	fromFile := c
+	override(&c)
+	for _, p := range c.problems() {
+		// What a flag has set stands in no file.
+		if n := d.places[p.Path]; n != nil && valueAt(fromFile, p.Path) == valueAt(c, p.Path) {
+			p.Line, p.Column = n.Line, n.Column
+		}
+		d.problems = append(d.problems, p)
+	}
+	if len(d.problems) > 0 {
+		return c, &Problems{File: file, List: d.problems}
+	}
+	return c, nil
+}
+
+func (d *decoder) file(name string, c *Config) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	var doc yaml.Node
+	if err := dec.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil // an empty file
+		}
+		return &Problems{File: name, List: []Problem{syntaxProblem(err)}}
+	}
+	d.decode(doc.Content[0], reflect.ValueOf(c).Elem(), "")
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		d.problem(&second, "", "a second YAML document")
+	}
+	return nil
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
+
+// syntaxProblem takes the line out of the library's message; it knows no column.
+func syntaxProblem(err error) Problem {
+	p := Problem{Message: err.Error()}
+	if m := yamlLine.FindStringSubmatch(p.Message); m != nil {
+		p.Line, _ = strconv.Atoi(m[1])
+		p.Column = 1
+		p.Message = p.Message[len(m[0]):]
+	}
+	return p
+}
+
+// valueAt returns the printed value at a path such as listen.http.
+func valueAt(c Config, path string) string {
+	v := reflect.ValueOf(c)
+	for key := range splitPath(path) {
+		if v.Kind() != reflect.Struct {
+			break
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("yaml") == key {
+				v = v.Field(i)
+				break
+			}
+		}
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+// Print writes the configuration as YAML, secrets hidden.
+func (c Config) Print(w io.Writer) error {
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	if err := enc.Encode(c); err != nil {
+		return fmt.Errorf("print the configuration: %w", err)
+	}
+	return enc.Close()
+}

@@ -1,0 +1,118 @@
+package ship
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/operator"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+)
+
+// checkpoints keeps how far each file was read, one file per key, replaced
+// atomically. It saves nothing before all lines read so far are settled, and
+// nothing ever again once some can't be: the last saved state is then the one
+// to resume from. Like its only caller it works from one goroutine at a time.
+type checkpoints struct {
+	dir     string
+	lock    *os.File
+	settled func() error
+	last    map[string][]byte // what is on disk
+	failing bool              // the last save failed, and was reported
+	log     *slog.Logger
+}
+
+var _ operator.Persister = (*checkpoints)(nil)
+
+// openCheckpoints makes dir if needed, and fails if another process uses it.
+func openCheckpoints(dir string, settled func() error, log *slog.Logger) (*checkpoints, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock state directory: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another invoscope ship uses %s; give each its own --state-dir", dir)
+		}
+		return nil, fmt.Errorf("lock state directory: %w", err)
+	}
+	return &checkpoints{dir: dir, lock: lock, settled: settled, last: map[string][]byte{}, log: log}, nil
+}
+
+// close gives up the lock.
+func (c *checkpoints) close() { c.lock.Close() }
+
+// Get returns nil for a key that was never set.
+func (c *checkpoints) Get(_ context.Context, key string) ([]byte, error) {
+	value, err := os.ReadFile(c.path(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	c.last[key] = value
+	return value, nil
+}
+
+// Set saves value if it differs from what is saved: it is called several times
+// a second even if no file grows.
+func (c *checkpoints) Set(_ context.Context, key string, value []byte) error {
+	if c.settled() != nil || bytes.Equal(value, c.last[key]) {
+		return nil
+	}
+	err := renameio.WriteFile(c.path(key), value, 0o600)
+	if err != nil {
+		if !c.failing {
+			c.log.Warn("cannot save how far files were read; shipping goes on, and sends again from the last save after a restart", "error", err)
+		}
+		c.failing = true
+		return nil
+	}
+	c.failing = false
+	c.last[key] = bytes.Clone(value)
+	return nil
+}
+
+// Delete removes a key.
+func (c *checkpoints) Delete(_ context.Context, key string) error {
+	delete(c.last, key)
+	if err := os.Remove(c.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete checkpoint: %w", err)
+	}
+	return nil
+}
+
+// Batch does the operations one after the other.
+func (c *checkpoints) Batch(ctx context.Context, ops ...*storage.Operation) error {
+	var errs []error
+	for _, op := range ops {
+		var err error
+		switch op.Type {
+		case storage.Get:
+			op.Value, err = c.Get(ctx, op.Key)
+		case storage.Set:
+			err = c.Set(ctx, op.Key, op.Value)
+		case storage.Delete:
+			err = c.Delete(ctx, op.Key)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *checkpoints) path(key string) string {
+	return filepath.Join(c.dir, url.PathEscape(key)+".checkpoint")
+}

@@ -1,0 +1,30 @@
+package ship
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// progress rewrites one line of a terminal every second until ctx ends. It
+// leaves the cursor at the line's start, so that a message that comes in
+// between overwrites it instead of being appended.
+func progress(ctx context.Context, w io.Writer, q *queue) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	defer fmt.Fprint(w, clearLine)
+	for before := int64(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c := q.counts()
+		fmt.Fprintf(w, "%s%d lines shipped, %d lines/s, %d waiting\r", clearLine, c.acked, c.acked-before, c.open())
+		before = c.acked
+	}
+}
+
+// clearLine empties the terminal's current line.
+const clearLine = "\r\x1b[K"

@@ -1,0 +1,73 @@
+// Command invoscope takes in the logs and traces of Restate clusters and serves
+// them as a Loki and a Tempo behind one bearer token.
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/invoscope/invoscope/relay/engine"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+type cli struct {
+	Serve   serveCmd         `cmd:"" help:"Run the daemon."`
+	Ship    shipCmd          `cmd:"" help:"Send log lines from files or standard input to Invoscope."`
+	Token   tokenCmd         `cmd:"" help:"Make tokens."`
+	Grafana grafanaCmd       `cmd:"" help:"Set up Grafana."`
+	Config  configCmd        `cmd:"" help:"Check or print the configuration."`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+// globals is what every subcommand gets.
+type globals struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+}
+
+func main() {
+	// An engine's guard on systems without a parent-death signal.
+	if len(os.Args) > 1 && os.Args[1] == engine.GuardArg {
+		os.Exit(engine.Guard(os.Args[2:]))
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	parser, err := kong.New(&cli{},
+		kong.Name("invoscope"),
+		kong.Description("Every Restate invocation's logs and trace, on one bearer-authed port."),
+		kong.Vars{"version": version},
+		kong.Writers(stdout, stderr),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		panic(err) // the commands' own tags are wrong
+	}
+	cmd, err := parser.Parse(args)
+	if err != nil {
+		parser.FatalIfErrorf(err)
+	}
+	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil))}
+	if err := cmd.Run(g); err != nil {
+		_, _ = io.WriteString(stderr, "invoscope: "+err.Error()+"\n")
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+)
+
+// configFlags are the flags that say how the daemon is configured. An empty one
+// leaves what the file says.
+type configFlags struct {
+	Config    string `help:"Configuration file." placeholder:"FILE" env:"INVOSCOPE_CONFIG" type:"existingfile"`
+	DataDir   string `help:"Directory of everything that is kept (default ./data)." placeholder:"DIR" env:"INVOSCOPE_DATA_DIR"`
+	HTTP      string `name:"http" help:"Address of the public port (default 127.0.0.1:3100)." placeholder:"ADDR" env:"INVOSCOPE_HTTP"`
+	OTLPGRPC  string `name:"otlp-grpc" help:"Address of the OTLP/gRPC port (default 127.0.0.1:4317)." placeholder:"ADDR" env:"INVOSCOPE_OTLP_GRPC"`
+	OTLPHTTP  string `name:"otlp-http" help:"Address of the OTLP/HTTP port (default 127.0.0.1:4318)." placeholder:"ADDR" env:"INVOSCOPE_OTLP_HTTP"`
+	Admin     string `help:"Address of metrics, health and profiles (default 127.0.0.1:9464)." placeholder:"ADDR" env:"INVOSCOPE_ADMIN"`
+	LogLevel  string `help:"debug, info, warn or error (default info)." placeholder:"LEVEL" env:"INVOSCOPE_LOG_LEVEL"`
+	LogFormat string `help:"text or json (default text)." placeholder:"FORMAT" env:"INVOSCOPE_LOG_FORMAT"`
+}
+
+func (f configFlags) load() (config.Config, error) {
+	return config.Load(f.Config, func(c *config.Config) {
+		for _, one := range []struct {
+			flag string
+			into *string
+		}{
+			{f.DataDir, &c.DataDir},
+			{f.HTTP, &c.Listen.HTTP},
+			{f.OTLPGRPC, &c.Listen.OTLPGRPC},
+			{f.OTLPHTTP, &c.Listen.OTLPHTTP},
+			{f.Admin, &c.Listen.Admin},
+			{f.LogLevel, &c.Log.Level},
+			{f.LogFormat, &c.Log.Format},
+		} {
+			if one.flag != "" {
+				*one.into = one.flag
+			}
+		}
+	})
+}
+
+type serveCmd struct {
+	configFlags `embed:""`
+}
+
+// Run runs the daemon until the context ends.
+func (c *serveCmd) Run(g *globals) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	daemon, err := app.New(cfg, newLogger(cfg.Log, g.stderr))
+	if err != nil {
+		return err
+	}
+	return daemon.Run(g.ctx, func(info runinfo.Info) { printWelcome(g.stdout, info) })
+}
+
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated with the configuration
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// printWelcome says where things are and what to do next, in commands to copy.
+func printWelcome(w io.Writer, info runinfo.Info) {
+	_, _ = fmt.Fprintf(w, `Invoscope is ready.
+
+  URL      %[1]s  (a Loki and a Tempo; also takes OTLP and Loki push)
+  OTLP     %[2]s (gRPC), %[3]s (HTTP)
+  tenant   %[4]s
+  token    %[5]s
+
+Send the traces and logs of a Restate server:
+
+  export RESTATE_TRACING_ENDPOINT=otlp+%[3]s/v1/traces RESTATE_TRACING_HEADERS__AUTHORIZATION="Bearer $(cat %[5]s)" RESTATE_LOG_FORMAT=json
+  restate-server 2>&1 | %[6]s ship --url %[1]s --token-file %[5]s --file -
+
+Query the logs:
+
+  LOKI_ADDR=%[1]s LOKI_BEARER_TOKEN_FILE=%[5]s logcli query '{kubernetes_container_name="restate"}'
+
+Provision Grafana:
+
+  %[6]s grafana provision --url %[1]s --token-file %[5]s > invoscope.yaml  # into Grafana's provisioning/datasources
+
+`, info.HTTP, info.OTLPGRPC, info.OTLPHTTP, info.Tenant, info.TokenFile, os.Args[0])
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/ship"
+)
+
+// shipCmd reads log lines from standard input or from files and pushes them.
+type shipCmd struct {
+	URL       string            `help:"Address of Invoscope. Default: that of the daemon that uses the data directory, or http://127.0.0.1:3100." placeholder:"URL" env:"INVOSCOPE_URL"`
+	TokenFile string            `help:"File with a token that has the scope logs:write. Default: the daemon's own, unless --url names another." placeholder:"FILE" env:"INVOSCOPE_TOKEN_FILE"`
+	Label     map[string]string `help:"Stream label, may be repeated. kubernetes_container_name=restate is always there unless given otherwise." placeholder:"NAME=VALUE" mapsep:"none"`
+	File      []string          `help:"File or glob pattern to follow, or - for standard input (the default). May be repeated." placeholder:"PATH|-" sep:"none"`
+	Path      []string          `arg:"" optional:"" help:"Further files, as a shell makes of --file *.log."`
+	DataDir   string            `help:"The daemon's data directory." default:"./data" placeholder:"DIR" env:"INVOSCOPE_DATA_DIR"`
+	StateDir  string            `help:"Where to remember how far files were shipped. Default: ship in the data directory." placeholder:"DIR" env:"INVOSCOPE_SHIP_STATE_DIR"`
+	StartAt   string            `help:"Where the very first start with a state directory begins in files: beginning or end." enum:"beginning,end" default:"beginning"`
+}
+
+// Help is shown by invoscope ship --help.
+func (*shipCmd) Help() string {
+	return `Standard input is shipped to its end; ship then ends with 0 if every line was acknowledged.
+Files are followed through rotation until ship is stopped, and the next start resumes where it stopped. Let the pattern match rotated files too (restate.log*): then nothing is missed if a file is rotated while Invoscope can't be reached.
+Lines are sent as they are; one longer than 256 KiB is sent as several entries. An entry's time is the one in its line, or else that of the line before.`
+}
+
+// Run ships. Its error is nil only if every line that was read is acknowledged.
+func (c *shipCmd) Run(g *globals) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	o.Stdin, o.Log = g.stdin, g.log
+	if isTerminal(g.stderr) {
+		o.Progress = g.stderr
+	}
+	if _, err := ship.Run(g.ctx, o); err != nil {
+		return fmt.Errorf("ship: %w", err)
+	}
+	return nil
+}
+
+func (c *shipCmd) options() (ship.Options, error) {
+	o := ship.Options{
+		URL:       c.URL,
+		TokenFile: c.TokenFile,
+		Labels:    c.Label,
+		Files:     slices.Concat(c.File, c.Path),
+		StateDir:  c.StateDir,
+		FromEnd:   c.StartAt == "end",
+	}
+	if slices.Contains(o.Files, "-") {
+		if len(o.Files) > 1 {
+			return o, errors.New("ship: standard input (-) ends and files don't: ship them apart")
+		}
+		o.Files = nil
+	}
+	if o.StateDir == "" {
+		o.StateDir = filepath.Join(c.DataDir, "ship")
+	}
+	return o, c.findDaemon(&o)
+}
+
+// findDaemon fills in the address and the token that weren't given. The
+// daemon's token goes to the daemon only.
+func (c *shipCmd) findDaemon(o *ship.Options) error {
+	if o.URL != "" && o.TokenFile != "" {
+		return nil
+	}
+	info, err := runinfo.Read(c.DataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		info.HTTP, info.TokenFile = ship.DefaultURL, filepath.Join(c.DataDir, "token")
+	} else if err != nil {
+		return fmt.Errorf("ship: %w", err)
+	}
+	if o.URL == "" {
+		o.URL = info.HTTP
+	}
+	if o.TokenFile == "" && o.URL == info.HTTP {
+		o.TokenFile, o.TokenOptional = info.TokenFile, true
+	}
+	return nil
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

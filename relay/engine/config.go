@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"bytes"
+	_ "embed" // the configuration templates
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/template"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+//go:embed config/loki.yaml.tmpl
+var lokiTemplate string
+
+//go:embed config/tempo.yaml.tmpl
+var tempoTemplate string
+
+// settings are what a configuration template is filled in with.
+type settings struct {
+	layout
+	GRPCPort  int // on loopback, for the engine's own parts
+	Retention string
+}
+
+// Path is the absolute path of something the engine keeps in its data directory.
+func (s settings) Path(name string) string {
+	return filepath.Join(s.DataDir, filepath.FromSlash(name))
+}
+
+// render fills in a template.
+func render(text string, s settings) ([]byte, error) {
+	tmpl, err := template.New("engine").Option("missingkey=error").
+		Funcs(template.FuncMap{"quote": quote}).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("parse the configuration template: %w", err)
+	}
+	var out bytes.Buffer
+	if err := tmpl.Execute(&out, s); err != nil {
+		return nil, fmt.Errorf("fill in the configuration template: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// quote makes a YAML scalar of any string: a JSON string is one.
+func quote(s string) (string, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return "", err
+	}
+	return string(bytes.TrimSpace(out.Bytes())), nil
+}
+
+// writeConfig writes the configuration of one incarnation of the engine, and
+// the file of overrides when there is none yet.
+func writeConfig(text string, retention time.Duration, l layout) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	data, err := render(text, settings{layout: l, GRPCPort: port, Retention: hours(retention)})
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(l.Config, data, 0o600); err != nil {
+		return fmt.Errorf("write the engine's configuration: %w", err)
+	}
+	_, err = os.Stat(l.Overrides)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = renameio.WriteFile(l.Overrides, []byte("overrides: {}\n"), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the engine's overrides: %w", err)
+	}
+	return nil
+}
+
+// hours writes a duration as both engines read one.
+func hours(d time.Duration) string { return strconv.Itoa(int(d.Hours())) + "h" }
+
+// freePort finds a TCP port on loopback that nobody listens on. Someone may
+// take it before the engine does; then the engine exits and is started again
+// with another one.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	return strconv.Atoi(port)
+}

@@ -1,0 +1,81 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/invoscope/invoscope/relay/fault"
+	"github.com/invoscope/invoscope/relay/queue"
+)
+
+// Appender stores an encoded request of a tenant durably. It doesn't keep body.
+type Appender interface {
+	Append(ctx context.Context, tenant string, body []byte) error
+}
+
+// Options says how an [Ingest] works.
+type Options struct {
+	// Logs takes snappy-compressed push.PushRequest messages, Traces OTLP
+	// ExportTraceServiceRequest messages.
+	Logs, Traces Appender
+	// TenantKey is the stream label and the resource attribute that carry the
+	// tenant's name.
+	TenantKey string
+	// MaxBytes bounds one request's body, compressed and decompressed.
+	MaxBytes int64
+
+	Registerer prometheus.Registerer
+	Now        func() time.Time // nil means time.Now
+}
+
+// Ingest takes requests in. It is safe for concurrent use.
+type Ingest struct {
+	opts    Options
+	labels  *lru.Cache[labelsKey, string]
+	parser  parser.Parser
+	metrics *metrics
+}
+
+// cachedLabels bounds the streams whose labels needn't be parsed again.
+const cachedLabels = 4096
+
+// New returns an Ingest.
+func New(o Options) (*Ingest, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	cache, err := lru.New[labelsKey, string](cachedLabels)
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of stream labels: %w", err)
+	}
+	return &Ingest{
+		opts:    o,
+		labels:  cache,
+		parser:  parser.NewParser(parser.Options{}),
+		metrics: newMetrics(o.Registerer),
+	}, nil
+}
+
+// retryWhenFull is how long a sender should wait for room in the queue.
+const retryWhenFull = 2 * time.Second
+
+// store appends a request and says what a failure means to its sender.
+func store(ctx context.Context, to Appender, tenant string, body []byte) error {
+	err := to.Append(ctx, tenant, body)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, queue.ErrFull):
+		return &fault.Error{Kind: fault.Full, Message: "too much waits to be stored, try again later", RetryAfter: retryWhenFull, Cause: err}
+	case errors.Is(err, queue.ErrTooLarge):
+		return &fault.Error{Kind: fault.TooLarge, Message: err.Error(), Cause: err}
+	default:
+		return &fault.Error{Kind: fault.Unavailable, Message: "the request could not be stored, try again later", RetryAfter: retryWhenFull, Cause: err}
+	}
+}

@@ -1,0 +1,53 @@
+package relay
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	denied   *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := promauto.With(r)
+	return &metrics{
+		requests: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "invoscope_relay_requests_total",
+			Help: "Requests by route and HTTP status code.",
+		}, []string{"route", "code"}),
+		denied: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "invoscope_relay_denied_requests_total",
+			Help: "Requests denied for their token, by reason.",
+		}, []string{"reason"}),
+	}
+}
+
+func (m *metrics) count(route string, status int) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+}
+
+// statusWriter remembers the status. http.ResponseController finds the rest of
+// the ResponseWriter through Unwrap; gRPC's server asks for Flush itself.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }

@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"context"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/fault"
+	"github.com/invoscope/invoscope/tenancy"
+)
+
+// tenantHeader names the tenant to Loki and Tempo, over HTTP and gRPC.
+const tenantHeader = "X-Scope-Orgid"
+
+func toLoki(r *Relay) handler  { return r.loki }
+func toTempo(r *Relay) handler { return r.tempo }
+
+// relayTo returns a handler that passes requests on to an engine and its answers
+// back, unchanged and as they come: streams, trailers and WebSockets too.
+func (r *Relay) relayTo(e engine.Engine) handler {
+	proxy := httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     e,
+		FlushInterval: -1,
+		BufferPool:    &bufferPool{},
+	}
+	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+		var failed error
+		p := proxy
+		p.ErrorHandler = func(_ http.ResponseWriter, req *http.Request, err error) { failed = engineFault(req.Context(), err) }
+		p.ServeHTTP(w, req.WithContext(withIdentity(req.Context(), id)))
+		return failed
+	}
+}
+
+// rewrite leaves the request as it is but for who is asking: the engine hears of
+// the token's tenant and never of the token.
+func rewrite(p *httputil.ProxyRequest) {
+	id, _ := identityFrom(p.In.Context())
+	p.Out.URL.Scheme, p.Out.URL.Host = "http", "engine"
+	p.Out.Host = ""
+	p.Out.Header.Del("Authorization")
+	p.Out.Header.Del("Cookie")
+	p.Out.Header.Set(tenantHeader, id.Tenant)
+	// ReverseProxy drops a query it can't parse; the engine should say what is
+	// wrong with it.
+	p.Out.URL.RawQuery = p.In.URL.RawQuery
+}
+
+// retryUnavailable is about how long an engine takes to come back.
+const retryUnavailable = time.Second
+
+func engineFault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &fault.Error{Kind: fault.Unavailable, Message: "the request was cancelled", Cause: err}
+	}
+	return &fault.Error{Kind: fault.Unavailable, Message: "the engine is not available, try again", RetryAfter: retryUnavailable, Cause: err}
+}
+
+const bufferBytes = 32 << 10
+
+// bufferPool lends ReverseProxy the buffers it copies bodies with.
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte {
+	if buf, ok := b.pool.Get().(*[]byte); ok {
+		return *buf
+	}
+	return make([]byte, bufferBytes)
+}
+
+func (b *bufferPool) Put(buf []byte) { b.pool.Put(&buf) }

@@ -1,0 +1,44 @@
+package queue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/google/renameio/v2"
+)
+
+// checkpoint is how far each tenant has been delivered: every record of the
+// tenant up to and including that sequence number. It lags behind; what it
+// misses is delivered again.
+type checkpoint struct {
+	Delivered map[string]uint64 `json:"delivered"`
+}
+
+func readCheckpoint(path string) (checkpoint, error) {
+	c := checkpoint{Delivered: map[string]uint64{}}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("read the checkpoint: %w", err)
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("read the checkpoint %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c checkpoint) write(path string) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode the checkpoint: %w", err)
+	}
+	if err := renameio.WriteFile(path, b, 0o600); err != nil {
+		return fmt.Errorf("write the checkpoint: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package queue
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/prometheus/tsdb/wlog"
+	"github.com/prometheus/prometheus/util/compression"
+)
+
+const (
+	// segmentBytes is the size of the log's files. Rotation happens at
+	// rotateBytes, by us and synced: when wlog rotates by itself it syncs the old
+	// segment in the background, after we would have acknowledged. Between the
+	// two there is room for the largest batch that one commit writes.
+	segmentBytes = 128 << 20
+	rotateBytes  = 16 << 20
+	commitBytes  = 64 << 20
+)
+
+// segmentLog is the write-ahead log with its segments counted, so that a segment
+// goes when its last record was delivered. One goroutine writes; any may report
+// a delivery.
+type segmentLog struct {
+	wal     *wlog.WL
+	written int // bytes written to the active segment
+
+	mu      sync.Mutex
+	active  int         // the segment that is written to
+	pending map[int]int // segment → records that wait in it
+	oldest  int         // the first segment that may still be on disk
+}
+
+// openLog reads what is in dir, hands each record to replay, and opens a new
+// segment for writing. A segment that is torn or damaged is read up to the
+// damage and never keeps the later ones from being read.
+func openLog(dir string, log *slog.Logger, replay func(record) (keep bool)) (*segmentLog, error) {
+	wal, err := wlog.NewSize(log, nil, dir, segmentBytes, compression.None)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	first, last, err := wlog.Segments(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the log's segments: %w", err)
+	}
+	l := &segmentLog{wal: wal, active: last, pending: map[int]int{}, oldest: first}
+	for i := first; i < last; i++ {
+		if err := l.readSegment(i, replay); err != nil {
+			log.Warn("a segment of the queue's log ends early; what stands before was kept",
+				"segment", wlog.SegmentName(dir, i), "err", err)
+		}
+	}
+	return l, l.truncate()
+}
+
+func (l *segmentLog) readSegment(i int, replay func(record) bool) error {
+	segment, err := wlog.OpenReadSegment(wlog.SegmentName(l.wal.Dir(), i))
+	if err != nil {
+		return err
+	}
+	src := wlog.NewSegmentBufReader(segment)
+	defer closeQuietly(src)
+	reader := wlog.NewReader(src)
+	for reader.Next() {
+		raw := append([]byte(nil), reader.Record()...)
+		rec, err := parseRecord(raw)
+		if err != nil {
+			return err
+		}
+		rec.segment = i
+		if replay(rec) {
+			l.pending[i]++
+		}
+	}
+	return reader.Err()
+}
+
+// closeQuietly closes what was only read from: there is nothing to lose.
+func closeQuietly(c io.Closer) { _ = c.Close() }
+
+// write appends the records and syncs them to disk. After an error none of them
+// counts as written, and a new segment is begun, because wlog may have left part
+// of a record in the old one.
+func (l *segmentLog) write(recs []record) error {
+	if l.written >= rotateBytes {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+	}
+	raws := make([][]byte, len(recs))
+	for i := range recs {
+		recs[i].segment = l.active
+		raws[i] = recs[i].raw
+		l.written += len(recs[i].raw)
+	}
+	l.count(l.active, len(recs)) // before the write: a delivery can't overtake it
+	err := l.wal.Log(raws...)
+	if err == nil {
+		err = l.wal.Sync()
+	}
+	if err != nil {
+		l.count(l.active, -len(recs))
+		l.written = rotateBytes
+		return fmt.Errorf("write to the log: %w", err)
+	}
+	return nil
+}
+
+func (l *segmentLog) count(segment, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending[segment] += n
+}
+
+func (l *segmentLog) rotate() error {
+	next, err := l.wal.NextSegmentSync()
+	if err != nil {
+		return fmt.Errorf("begin a new segment of the log: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active, l.written = next, 0
+	return nil
+}
+
+// delivered takes one record out of its segment's count and removes the segments
+// that nothing waits in any more.
+func (l *segmentLog) delivered(segment int) error {
+	l.count(segment, -1)
+	return l.truncate()
+}
+
+func (l *segmentLog) truncate() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	keep := l.oldest
+	for keep < l.active && l.pending[keep] == 0 {
+		delete(l.pending, keep)
+		keep++
+	}
+	if keep == l.oldest {
+		return nil
+	}
+	if err := l.wal.Truncate(keep); err != nil {
+		return fmt.Errorf("remove delivered segments: %w", err)
+	}
+	l.oldest = keep
+	return nil
+}

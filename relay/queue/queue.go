@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	// ErrFull is returned when the requests that wait have reached
+	// [Options.MaxBytes].
+	ErrFull = errors.New("the queue is full")
+	// ErrClosed is returned once [Queue.Run] is ending.
+	ErrClosed = errors.New("the queue is closed")
+	// ErrTooLarge is returned for a request that could never fit.
+	ErrTooLarge = errors.New("the request is larger than the queue takes")
+)
+
+// Send delivers one request of a tenant. It returns nil once the request is
+// stored, an error that [Options.Verdict] understands when it isn't, or the
+// context's.
+type Send func(ctx context.Context, tenant string, body []byte) error
+
+// Options says how a queue works.
+type Options struct {
+	// Dir holds the log and the checkpoint; it is made when it isn't there.
+	Dir string
+	// MaxBytes bounds the requests that wait, over all tenants, on disk and in
+	// memory.
+	MaxBytes int64
+	// Send delivers.
+	Send Send
+	// Verdict tells what an error of Send means.
+	Verdict func(error) Verdict
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Queue is a durable queue of encoded requests. Open it, Run it, Append to it.
+type Queue struct {
+	opts    Options
+	log     *segmentLog
+	metrics *metrics
+	commits chan *commit
+
+	// stopped is closed when no more commits are taken.
+	stopped chan struct{}
+
+	mu        sync.Mutex
+	waiting   map[string]*tenantQueue
+	bytes     int64             // reserved by appends and held by records
+	delivered map[string]uint64 // tenant → the last sequence number delivered
+	dirty     bool              // delivered has changed since the last checkpoint
+
+	sequence uint64 // of the next record; the committer's own
+}
+
+// tenantQueue holds a tenant's records in the order of their sequence numbers.
+type tenantQueue struct {
+	name    string
+	records []record
+}
+
+// Open opens the queue in o.Dir and reads back what hasn't been delivered.
+func Open(o Options) (*Queue, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the queue's directory: %w", err)
+	}
+	q := &Queue{
+		opts:    o,
+		metrics: newMetrics(o.Registerer),
+		commits: make(chan *commit),
+		stopped: make(chan struct{}),
+		waiting: map[string]*tenantQueue{},
+	}
+	done, err := readCheckpoint(q.checkpointPath())
+	if err != nil {
+		return nil, err
+	}
+	q.delivered = done.Delivered
+	for _, n := range q.delivered {
+		q.sequence = max(q.sequence, n+1)
+	}
+	if q.log, err = openLog(filepath.Join(o.Dir, "log"), o.Log, q.replay); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+func (q *Queue) checkpointPath() string { return filepath.Join(q.opts.Dir, "checkpoint.json") }
+
+// replay takes a record that was read back, unless it has been delivered.
+func (q *Queue) replay(r record) bool {
+	q.sequence = max(q.sequence, r.sequence()+1)
+	if last, ok := q.delivered[r.tenant()]; ok && r.sequence() <= last {
+		return false
+	}
+	q.bytes += int64(len(r.raw))
+	q.enqueue(r)
+	return true
+}
+
+// enqueue puts a record at the end of its tenant's line and reports whether
+// nobody is delivering that line yet.
+func (q *Queue) enqueue(r record) (t *tenantQueue, fresh bool) {
+	name := r.tenant()
+	t, known := q.waiting[name]
+	if !known {
+		t = &tenantQueue{name: name}
+		q.waiting[name] = t
+	}
+	t.records = append(t.records, r)
+	q.metrics.pendingRequests.Inc()
+	q.metrics.pendingBytes.Add(float64(len(r.raw)))
+	return t, !known
+}
+
+// Append stores a copy of body as a request of tenant, and returns nil once it
+// is on disk. The caller may reuse body.
+func (q *Queue) Append(ctx context.Context, tenant string, body []byte) error {
+	if tenant == "" || len(tenant) > maxTenantBytes {
+		return fmt.Errorf("queue a request: the tenant's name has %d bytes", len(tenant))
+	}
+	if len(body) > commitBytes {
+		return ErrTooLarge
+	}
+	c := &commit{record: newRecord(tenant, body), done: make(chan error, 1)}
+	if err := q.reserve(len(c.record.raw)); err != nil {
+		return err
+	}
+	select {
+	case q.commits <- c:
+	case <-q.stopped:
+		q.release(len(c.record.raw))
+		return ErrClosed
+	case <-ctx.Done():
+		q.release(len(c.record.raw))
+		return ctx.Err()
+	}
+	// From here on the committer owns the record, and its answer is prompt: it
+	// isn't given up, since it may already be on disk.
+	return <-c.done
+}
+
+func (q *Queue) reserve(n int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.bytes+int64(n) > q.opts.MaxBytes {
+		return ErrFull
+	}
+	q.bytes += int64(n)
+	return nil
+}
+
+func (q *Queue) release(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bytes -= int64(n)
+}

@@ -1,0 +1,128 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/fault"
+	"github.com/invoscope/invoscope/relay/ingest"
+	"github.com/invoscope/invoscope/tenancy"
+)
+
+// Verifier turns a token into who bears it.
+type Verifier interface {
+	Verify(token string) (tenancy.Identity, error)
+}
+
+// Options are the parts that a [Relay] connects.
+type Options struct {
+	Loki, Tempo engine.Engine
+	Ingest      *ingest.Ingest
+	Verifier    Verifier
+	// MaxBytes bounds one gRPC message, decompressed.
+	MaxBytes int64
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Relay serves the table of routes.
+type Relay struct {
+	opts    Options
+	metrics *metrics
+	grpc    *grpc.Server
+	loki    handler
+	tempo   handler
+	public  *http.ServeMux
+	otlp    *http.ServeMux
+}
+
+// New returns a relay.
+func New(o Options) *Relay {
+	r := &Relay{opts: o, metrics: newMetrics(o.Registerer), public: http.NewServeMux(), otlp: http.NewServeMux()}
+	r.loki = r.relayTo(o.Loki)
+	r.tempo = r.relayTo(o.Tempo)
+	r.grpc = r.newGRPC()
+	o.Ingest.Register(r.grpc, tenantOf)
+	for _, route := range Routes() {
+		h := r.adapt(route)
+		for method := range strings.FieldsSeq(route.Methods) {
+			r.public.Handle(method+" "+route.Pattern, h)
+			if route.OTLP {
+				r.otlp.Handle(method+" "+route.Pattern, h)
+			}
+		}
+	}
+	return r
+}
+
+// Public returns the handler of the public port, for HTTP/1.1 and HTTP/2.
+func (r *Relay) Public() http.Handler { return refuseDotSegments(r.public) }
+
+// OTLP returns the handler of the OTLP/HTTP port.
+func (r *Relay) OTLP() http.Handler { return refuseDotSegments(r.otlp) }
+
+// GRPC returns the server of the OTLP/gRPC port.
+func (r *Relay) GRPC() *grpc.Server { return r.grpc }
+
+// handler serves a request whose caller is known; it is the zero Identity on
+// routes that are open. An error means that nothing has been written.
+type handler func(w http.ResponseWriter, r *http.Request, id tenancy.Identity) error
+
+// adapt is the one place where a route's requirements are checked and its errors
+// written.
+func (r *Relay) adapt(route Route) http.Handler {
+	serve := route.serve(r)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		sw := &statusWriter{ResponseWriter: w}
+		err := r.checkShape(route, req)
+		var id tenancy.Identity
+		if err == nil && route.Scope != "" {
+			id, err = r.authorize(req.Header["Authorization"], route.Scope)
+		}
+		if err == nil {
+			err = serve(sw, req, id)
+		}
+		if err != nil {
+			r.logRefusal(req.Context(), route.Pattern, id, err)
+			fault.Write(sw, req, route.Shape, err)
+		}
+		r.metrics.count(route.Pattern, sw.status)
+	})
+}
+
+// checkShape keeps plain HTTP away from gRPC methods.
+func (r *Relay) checkShape(route Route, req *http.Request) error {
+	if route.Shape == fault.GRPC && (req.ProtoMajor != 2 || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/grpc")) {
+		return fault.New(fault.UnsupportedMedia, "this is a gRPC method")
+	}
+	return nil
+}
+
+func (r *Relay) logRefusal(ctx context.Context, route string, id tenancy.Identity, err error) {
+	level := slog.LevelInfo
+	if fault.Of(err).Kind == fault.Internal {
+		level = slog.LevelError
+	}
+	r.opts.Log.Log(ctx, level, "request refused", "route", route, "tenant", id.Tenant, "err", err)
+}
+
+// refuseDotSegments answers 400 to paths with . or .. in them, encoded ones
+// included: an engine's router might resolve what ours passed on.
+func refuseDotSegments(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		segments := strings.Split(r.URL.Path, "/")
+		if slices.Contains(segments, "..") || slices.Contains(segments, ".") {
+			fault.Write(w, r, fault.Plain, fault.New(fault.Invalid, "the path has a dot segment"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,94 @@
+package tenancy
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// maxAuthorization is the longest Authorization value looked at, in bytes: a
+// token of maxToken in base64, with room for a scheme and a user name.
+const maxAuthorization = 2 * maxToken
+
+// TokenFromAuthorization returns the token in the values of a request's
+// Authorization header, or of its "authorization" gRPC metadata. Every error
+// is an [*Error].
+//
+// There must be exactly one value, either "Bearer <token>" (RFC 6750) or
+// "Basic base64(<user>:<token>)" (RFC 7617) for clients that only know
+// passwords; the user is ignored. The scheme's case doesn't matter. Several
+// values are refused: programs along the way might not agree on which counts.
+//
+// The token is not verified, see [Verifier.Verify].
+func TokenFromAuthorization(values []string) (string, error) {
+	switch {
+	case len(values) == 0:
+		return "", &Error{Reason: Missing}
+	case len(values) > 1:
+		return "", refuse(Malformed, "more than one Authorization")
+	case len(values[0]) > maxAuthorization:
+		return "", refuse(Malformed, "Authorization longer than 16 KiB")
+	}
+	value := strings.Trim(values[0], " \t")
+	if value == "" {
+		return "", &Error{Reason: Missing}
+	}
+	scheme, credential, _ := strings.Cut(value, " ")
+	credential = strings.TrimLeft(credential, " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return bearerToken(credential)
+	case strings.EqualFold(scheme, "Basic"):
+		return basicPassword(credential)
+	}
+	return "", refuse(Malformed, "scheme is neither Bearer nor Basic")
+}
+
+// bearerToken refuses what can't be one token, such as the two values that a
+// proxy joined with a comma.
+func bearerToken(credential string) (string, error) {
+	if credential == "" {
+		return "", &Error{Reason: Missing}
+	}
+	if strings.ContainsFunc(credential, notTokenRune) {
+		return "", refuse(Malformed, "Bearer value is not one token")
+	}
+	return credential, nil
+}
+
+func basicPassword(credential string) (string, error) {
+	decoded, err := base64.StdEncoding.DecodeString(credential)
+	if err != nil {
+		return "", refuse(Malformed, "Basic value is not base64")
+	}
+	_, password, ok := strings.Cut(string(decoded), ":")
+	if !ok {
+		return "", refuse(Malformed, "Basic value has no password")
+	}
+	return bearerToken(password)
+}
+
+// notTokenRune is a little wider than RFC 6750's b64token: printable ASCII
+// without blanks, commas, semicolons, quotes and backslashes.
+func notTokenRune(r rune) bool {
+	switch r {
+	case ',', ';', '"', '\\':
+		return true
+	}
+	return r <= ' ' || r > '~'
+}
+
+// UnverifiedTenant returns the tenant that token claims, or "" when it can't
+// be read. Nobody checked the claim: use it to name things for the holder of
+// the token, never to decide what a request may see.
+func UnverifiedTenant(token string) string {
+	if len(token) > maxToken {
+		return ""
+	}
+	var c claims
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &c); err != nil || ValidTenant(c.Tenant) != nil {
+		return ""
+	}
+	return c.Tenant
+}

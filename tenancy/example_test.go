@@ -1,0 +1,44 @@
+package tenancy_test
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/invoscope/invoscope/tenancy"
+)
+
+func Example() {
+	dir, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+
+	key, err := tenancy.OpenKey(dir)
+	if err != nil {
+		panic(err)
+	}
+	token, err := tenancy.NewIssuer(key, time.Now).Issue(tenancy.Grant{
+		Tenant: "acme",
+		Scopes: []tenancy.Scope{tenancy.LogsRead},
+		Life:   tenancy.DefaultLife,
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	verifier := tenancy.NewVerifier(key.Public(), time.Now)
+	sent, err := tenancy.TokenFromAuthorization([]string{"Bearer " + token})
+	if err != nil {
+		panic(err)
+	}
+	id, err := verifier.Verify(sent)
+	fmt.Println(id.Tenant, id.Allows(tenancy.LogsRead), id.Allows(tenancy.LogsWrite), err)
+
+	_, err = verifier.Verify(sent[:len(sent)-2])
+	fmt.Println(tenancy.ReasonOf(err))
+	// Output:
+	// acme true false <nil>
+	// bad signature
+}

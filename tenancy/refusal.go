@@ -1,0 +1,73 @@
+package tenancy
+
+import (
+	"errors"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Reason says why a credential was refused. It is for our logs and metrics:
+// the values are few and fixed. A client learns only that it was refused.
+type Reason string
+
+// The reasons for which a credential is refused.
+const (
+	Missing       Reason = "missing"        // no credential at all
+	Malformed     Reason = "malformed"      // not a token, or one without a required claim
+	Expired       Reason = "expired"        // "exp" has passed
+	NotYetValid   Reason = "not yet valid"  // "nbf" is to come
+	WrongIssuer   Reason = "wrong issuer"   // "iss" is not ours
+	WrongAudience Reason = "wrong audience" // "aud" is not us
+	BadSignature  Reason = "bad signature"  // forged, of another algorithm, or signed by an unknown key
+	BadTenant     Reason = "bad tenant"     // properly signed, for a tenant that can't exist
+)
+
+// Error is a refused credential. Its text contains no part of the credential's
+// secret and is meant for logs, not for the client.
+type Error struct {
+	Reason Reason
+	cause  error
+}
+
+func (e *Error) Error() string {
+	if e.cause == nil {
+		return "credential refused: " + string(e.Reason)
+	}
+	return "credential refused: " + string(e.Reason) + ": " + e.cause.Error()
+}
+
+// Unwrap returns what was found wrong, or nil when the reason says it all.
+func (e *Error) Unwrap() error { return e.cause }
+
+// ReasonOf returns the reason of the [Error] in err's chain, or "" when there is none.
+func ReasonOf(err error) Reason {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return ""
+}
+
+func refuse(reason Reason, cause string) *Error {
+	return &Error{Reason: reason, cause: errors.New(cause)}
+}
+
+// parseError finds the reason in what the JWT parser reports. It may report
+// several; the one that says most about the token's origin wins.
+func parseError(err error) *Error {
+	reason := Malformed
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
+		reason = BadSignature
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		reason = WrongIssuer
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		reason = WrongAudience
+	case errors.Is(err, jwt.ErrTokenExpired):
+		reason = Expired
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		reason = NotYetValid
+	}
+	return &Error{Reason: reason, cause: err}
+}

@@ -1,0 +1,164 @@
+package harness
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// startLimit is generous: a loaded machine replays a write-ahead log first.
+	startLimit = 60 * time.Second
+	// stopLimit covers draining and the engines' own shutdown.
+	stopLimit = 60 * time.Second
+)
+
+// Addresses is what D/run.json says of a ready daemon.
+type Addresses struct {
+	HTTP      string `json:"http"`       // "http://HOST:PORT"
+	OTLPGRPC  string `json:"otlp_grpc"`  // "HOST:PORT"
+	OTLPHTTP  string `json:"otlp_http"`  // "http://HOST:PORT"
+	Admin     string `json:"admin"`      // "http://HOST:PORT"
+	Tenant    string `json:"tenant"`     // the tenant of TokenFile
+	TokenFile string `json:"token_file"` // the daemon's own token, with every scope of the tenant
+}
+
+// Daemon is a running "invoscope serve" with its engines, on free ports.
+type Daemon struct {
+	Addresses
+	DataDir string
+
+	t    testing.TB
+	proc *Process
+}
+
+// Start runs a daemon on a new data directory and waits until it is ready. More
+// flags of "invoscope serve" may follow. It stops when the test ends, and the
+// test fails if it leaves a process behind.
+func Start(t testing.TB, flags ...string) *Daemon {
+	t.Helper()
+	return StartIn(t, t.TempDir(), flags...)
+}
+
+// StartIn is [Start] on a data directory that may hold an earlier run's data.
+func StartIn(t testing.TB, dataDir string, flags ...string) *Daemon {
+	t.Helper()
+	runFile := filepath.Join(dataDir, "run.json")
+	if err := os.Remove(runFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("remove the earlier run's addresses: %v", err)
+	}
+	args := append([]string{
+		"serve", "--data-dir", dataDir, "--http", "127.0.0.1:0",
+		"--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	}, flags...)
+	// Cleanups run last in, first out: look for leftovers after everything ended.
+	t.Cleanup(func() { endLeftovers(t, dataDir) })
+	d := &Daemon{DataDir: dataDir, t: t, proc: Spawn(t, exec.Command(Binary(t, "invoscope"), args...))}
+	t.Cleanup(func() {
+		select {
+		case <-d.proc.Done():
+		default:
+			d.Stop()
+		}
+	})
+	Poll(t, startLimit, "invoscope is ready", func() error {
+		select {
+		case <-d.proc.Done():
+			t.Fatalf("invoscope ended while starting: %v\n%s", d.proc.err, d.proc.Output())
+		default:
+		}
+		content, err := os.ReadFile(runFile)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(content, &d.Addresses)
+	})
+	return d
+}
+
+// Stop sends SIGTERM and waits. The test fails if the daemon doesn't end by
+// itself with status 0.
+func (d *Daemon) Stop() {
+	d.t.Helper()
+	if err := d.proc.Terminate(stopLimit); err != nil {
+		d.t.Errorf("stop invoscope: %v", err)
+		d.proc.Kill()
+	}
+}
+
+// Kill ends the daemon alone with SIGKILL, as a crash would.
+func (d *Daemon) Kill() { d.proc.Kill() }
+
+// PID is the daemon's process id.
+func (d *Daemon) PID() int { return d.proc.cmd.Process.Pid }
+
+// Client talks to the daemon with the daemon's own token.
+func (d *Daemon) Client() Client { return Client{URL: d.HTTP, TokenFile: d.TokenFile} }
+
+// ClientFor talks to the daemon with a new token of tenant, as
+// "invoscope token issue" prints it.
+func (d *Daemon) ClientFor(tenant string, scopes ...string) Client {
+	d.t.Helper()
+	args := []string{"token", "issue", "--data-dir", d.DataDir, "--tenant", tenant}
+	for _, scope := range scopes {
+		args = append(args, "--scope", scope)
+	}
+	token, err := run(exec.Command(Binary(d.t, "invoscope"), args...))
+	if err != nil {
+		d.t.Fatalf("issue a token for %s: %v", tenant, err)
+	}
+	file := filepath.Join(d.t.TempDir(), "token")
+	if err := os.WriteFile(file, token, 0o600); err != nil {
+		d.t.Fatalf("write the token of %s: %v", tenant, err)
+	}
+	return Client{URL: d.HTTP, TokenFile: file}
+}
+
+// Leftovers lists the running processes whose command line mentions dataDir, as
+// "PID COMMAND": those of a daemon on that directory and of its engines.
+func Leftovers(dataDir string) ([]string, error) {
+	out, err := run(exec.Command("ps", "-A", "-ww", "-o", "pid=", "-o", "args="))
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var found []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, dataDir) {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found, nil
+}
+
+// endLeftovers fails the test, and kills, when a stopped daemon's engines remain.
+func endLeftovers(t testing.TB, dataDir string) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		left, err := Leftovers(dataDir)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("processes left behind:\n%s", strings.Join(left, "\n"))
+			for _, line := range left {
+				var pid int
+				if _, err := fmt.Sscan(line, &pid); err == nil {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			return
+		}
+		<-time.After(pollInterval)
+	}
+}
