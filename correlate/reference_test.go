@@ -144,8 +144,8 @@ func digits(s string) *big.Int {
 
 func referenceIDs(line string) (ids []string) {
 	for i := range line {
-		if end := i + idLen; end <= len(line) && referenceIsID(line[i:end]) &&
-			before.MatchString(line[:i]) && after.MatchString(line[end:]) && !slices.Contains(ids, line[i:end]) {
+		if end := i + idLen; strings.HasPrefix(line[i:], idPrefix) && end <= len(line) && referenceIsID(line[i:end]) &&
+			before.MatchString(line[max(0, i-64):i]) && after.MatchString(line[end:]) && !slices.Contains(ids, line[i:end]) {
 			ids = append(ids, line[i:end])
 		}
 	}

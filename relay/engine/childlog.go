@@ -32,9 +32,17 @@ type childLog struct {
 	// stopping is set when the child was told to end: both engines then report
 	// their own cancelled work as errors.
 	stopping atomic.Bool
+	// isSaved recognises the line by which a stopping child tells that all it held
+	// is on disk; saved is closed at it. Nil when there is no such line.
+	isSaved func(logRecord) bool
+	saved   chan struct{}
 
 	mu   sync.Mutex
 	last []string
+}
+
+func newChildLog(log *slog.Logger, k kind) *childLog {
+	return &childLog{log: log, harmless: k.harmless, isSaved: k.isSaved, saved: make(chan struct{})}
 }
 
 // copy reads lines until r ends. It never stops reading for the sake of a line.
@@ -60,6 +68,10 @@ func (c *childLog) copy(r io.Reader) {
 func (c *childLog) line(line []byte) {
 	c.remember(line)
 	rec := parseLine(line)
+	if c.stopping.Load() && c.isSaved != nil && c.isSaved(rec) {
+		c.isSaved = nil // only the reading goroutine looks at it
+		close(c.saved)
+	}
 	level := rec.level
 	if level < slog.LevelWarn || c.stopping.Load() || c.isHarmless(rec.msg) {
 		level = slog.LevelDebug
@@ -115,7 +127,7 @@ func parseLine(line []byte) logRecord {
 				rec.level, known = parseLevel(value)
 			case "msg":
 				rec.msg = value
-			case "ts", "t":
+			case "ts", "time":
 			default:
 				rec.attrs = append(rec.attrs, slog.String(key, value))
 			}
@@ -131,7 +143,7 @@ func parseLine(line []byte) logRecord {
 }
 
 func parseLevel(name string) (slog.Level, bool) {
-	switch name {
+	switch strings.ToLower(name) {
 	case "debug":
 		return slog.LevelDebug, true
 	case "info":

@@ -47,6 +47,7 @@ type kind struct {
 	template    string
 	stopTimeout time.Duration
 	harmless    []string // warnings of every start
+	isSaved     func(logRecord) bool
 }
 
 // Embedded is a real Loki or Tempo that runs as our child. It does nothing
@@ -86,9 +87,11 @@ func NewTempo(opts EmbeddedOptions) *Embedded {
 	e := newEmbedded(kind{
 		name:     "tempo",
 		template: tempoTemplate,
-		// A Tempo that was queried in the last minute hangs, but by then has all it
-		// holds in its write-ahead log.
+		// Tempo takes more than 5 s, of which its metrics generator sleeps five, and
+		// hangs when it was queried in the last minute. By then its ingester has
+		// written everything to its write-ahead log, and stopped.
 		stopTimeout: 5 * time.Second,
+		isSaved:     isTempoSaved,
 		harmless:    []string{"unowned file entry ignored during wal replay"},
 	}, opts)
 	pusher, err := newOTLPPusher(otlpTarget{
@@ -102,6 +105,19 @@ func NewTempo(opts EmbeddedOptions) *Embedded {
 	}
 	e.client.pusher = pusher
 	return e
+}
+
+// isTempoSaved recognises the end of Tempo's ingester.
+func isTempoSaved(rec logRecord) bool {
+	if rec.msg != "module stopped" {
+		return false
+	}
+	for _, attr := range rec.attrs {
+		if attr.Key == "module" && attr.Value.String() == "ingester" {
+			return true
+		}
+	}
+	return false
 }
 
 func newEmbedded(k kind, opts EmbeddedOptions) *Embedded {

@@ -16,6 +16,10 @@ import (
 // when a descendant left the process group and keeps the pipe open.
 const drainTimeout = time.Second
 
+// settle is how long a child runs on after it told that all is saved: time for
+// Tempo's metrics generator to cut the last spans, which it does every half second.
+const settle = time.Second
+
 // processSpec is what to start.
 type processSpec struct {
 	binary string
@@ -124,24 +128,33 @@ func (p *process) start(cmd *exec.Cmd, output func(io.Reader), alive io.Closer) 
 // kill ends the whole process group at once.
 func (p *process) kill() { _ = syscall.Kill(-p.pid, syscall.SIGKILL) }
 
-// stop asks the group to end, and ends it when grace is over. It returns once
-// the child is gone, and reports whether it ended by itself.
-func (p *process) stop(grace time.Duration) bool {
+// stop asks the group to end, and ends it once grace is over, or a moment
+// (settle) after enough is closed. It returns when the child is gone, and
+// reports whether it took all of grace.
+func (p *process) stop(grace time.Duration, enough <-chan struct{}) (late bool) {
 	select {
 	case <-p.done:
-		return true // its id may be somebody else's by now
+		return false // its id may be somebody else's by now
 	default:
 	}
 	_ = syscall.Kill(-p.pid, syscall.SIGTERM)
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-		return true
-	case <-timer.C:
+	deadline := time.NewTimer(grace)
+	defer deadline.Stop()
+	var settled <-chan time.Time
+	for {
+		select {
+		case <-p.done:
+			return false
+		case <-enough:
+			enough, settled = nil, time.After(settle)
+			continue
+		case <-settled:
+		case <-deadline.C:
+			late = true
+		}
 		p.kill()
 		<-p.done
-		return false
+		return late
 	}
 }
 

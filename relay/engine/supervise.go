@@ -97,7 +97,7 @@ func (e *Embedded) claim() (release func(), err error) {
 // live is one life of the child: it returns once the child is gone, with how
 // long it was ready and why it ended.
 func (e *Embedded) live(ctx context.Context) (ready time.Duration, err error) {
-	logs := &childLog{log: e.log, harmless: e.kind.harmless}
+	logs := newChildLog(e.log, e.kind)
 	child, err := e.start(ctx, logs)
 	if err != nil {
 		e.update(func(now *incarnation) { now.reason = err })
@@ -118,7 +118,7 @@ func (e *Embedded) live(ctx context.Context) (ready time.Duration, err error) {
 		e.stop(child, logs)
 		return time.Since(since), nil
 	case <-child.done:
-		return time.Since(since), fmt.Errorf("%s; its last lines:\n%s", exitText(child.err), logs.lines())
+		return time.Since(since), errors.New(exitText(child.err))
 	}
 }
 
@@ -236,11 +236,11 @@ func (e *Embedded) awaitReady(ctx context.Context, child *process) error {
 func (e *Embedded) stop(child *process, logs *childLog) {
 	logs.stopping.Store(true)
 	begin := time.Now()
-	if child.stop(e.opts.StopTimeout) {
-		e.log.Debug("engine stopped", "after", time.Since(begin).Round(time.Millisecond))
+	if child.stop(e.opts.StopTimeout, logs.saved) {
+		e.log.Warn("engine did not stop in time and was killed", "after", e.opts.StopTimeout)
 		return
 	}
-	e.log.Info("engine did not stop in time and was killed", "after", e.opts.StopTimeout)
+	e.log.Debug("engine stopped", "after", time.Since(begin).Round(time.Millisecond))
 }
 
 func exitText(err error) string {

@@ -20,6 +20,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
+// queryLimit bounds one query, so that a hanging one fails its test by name.
+const queryLimit = 30 * time.Second
+
 // Client is one tenant's view of a daemon: the public port and a token.
 type Client struct {
 	URL       string // "http://HOST:PORT" of the public port
@@ -39,7 +42,9 @@ func (c Client) Token() (string, error) {
 // and returns its stdout. The error carries its stderr.
 func (c Client) Logcli(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), Binary(t, "logcli"), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), queryLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary(t, "logcli"), args...)
 	cmd.Env = append(os.Environ(), "LOKI_ADDR="+c.URL, "LOKI_BEARER_TOKEN_FILE="+c.TokenFile)
 	out, err := run(cmd)
 	if err != nil {
@@ -134,6 +139,8 @@ func (c Client) Trace(ctx context.Context, id string) ([]Span, error) {
 // Get returns the body of path on the public port. Any status but 200 is an
 // error that carries the body.
 func (c Client) Get(ctx context.Context, path, accept string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", path, err)

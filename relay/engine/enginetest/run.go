@@ -169,12 +169,12 @@ func testUnmodified(t *testing.T, e engine.Engine) {
 	}
 }
 
-// testCancel gives up a request whose body never ends, once the engine is
-// reading it, and a push.
+// testCancel gives up a request whose body never ends, once it is being sent,
+// and a push. Like a server's request, its body ends with the context.
 func testCancel(t *testing.T, e engine.Engine, suite signalSuite) {
 	ctx, cancel := context.WithCancel(t.Context())
 	read, write := io.Pipe()
-	defer write.Close()
+	context.AfterFunc(ctx, func() { read.CloseWithError(ctx.Err()) })
 	go func() {
 		_, _ = write.Write([]byte("x")) // returns when it is being sent
 		cancel()
@@ -188,7 +188,6 @@ func testCancel(t *testing.T, e engine.Engine, suite signalSuite) {
 	if err == nil {
 		// An engine without that path answers at once.
 		resp.Body.Close()
-		read.Close()
 	} else if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
