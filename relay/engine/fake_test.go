@@ -116,7 +116,7 @@ func fakeDaemon(dir string) int {
 	e := NewLoki(opts)
 	go func() {
 		if err := WaitReady(context.Background(), e); err == nil {
-			fmt.Println("ready")
+			fmt.Fprintln(os.Stdout, "ready")
 		}
 	}()
 	fmt.Fprintln(os.Stderr, e.Run(context.Background()))

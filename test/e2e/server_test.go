@@ -81,6 +81,7 @@ func startRestate(t *testing.T, client harness.Client, tracing string) *restateS
 	cmd := exec.Command(installRestate(t), "--no-logo")
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
+		"TMPDIR=" + t.TempDir(), // it leaves folders there
 		"RESTATE_BASE_DIR=" + t.TempDir(),
 		"RESTATE_NODE_NAME=e2e",
 		"RESTATE_BIND_IP=127.0.0.1",
@@ -172,8 +173,11 @@ func (s *restateServer) register(t *testing.T, url string) {
 func (s *restateServer) invocations(ctx context.Context) (map[string]invocation, error) {
 	const query = `{"query":"select id, target, invoked_by_id, status, completion_result from sys_invocation"}`
 	status, body, err := s.post(ctx, s.admin+"/query", query, http.Header{"Accept": {"application/json"}})
-	if err != nil || status != http.StatusOK {
-		return nil, fmt.Errorf("query sys_invocation: status %d: %s (%v)", status, body, err)
+	if err != nil {
+		return nil, fmt.Errorf("query sys_invocation: %w", err)
+	}
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("query sys_invocation: status %d: %s", status, body)
 	}
 	var answer struct {
 		Rows []invocation `json:"rows"`

@@ -62,14 +62,32 @@ func Spawn(t testing.TB, cmd *exec.Cmd) *Process {
 		p.err = cmd.Wait()
 		close(p.done)
 	}()
+	killGroup := func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	stopWatch := beforeDeadline(t, killGroup)
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		stopWatch()
+		killGroup()
 		<-p.done
 		if t.Failed() && p.output.String() != "" {
 			t.Logf("%s (%v) wrote:\n%s", filepath.Base(cmd.Path), cmd.ProcessState, p.output)
 		}
 	})
 	return p
+}
+
+// beforeDeadline calls end shortly before the test binary's -timeout, which
+// panics past all cleanups. The function it returns calls that off.
+func beforeDeadline(t testing.TB, end func()) (stop func()) {
+	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
+	if !ok {
+		return func() {}
+	}
+	deadline, ok := limited.Deadline()
+	if !ok {
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Until(deadline)-10*time.Second, end)
+	return func() { timer.Stop() }
 }
 
 // Done is closed when the process has ended.

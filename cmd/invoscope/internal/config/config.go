@@ -1,6 +1,9 @@
 package config
 
 import (
+	"fmt"
+	"strconv"
+
 	"github.com/alecthomas/units"
 )
 
@@ -74,9 +77,15 @@ type Bytes int64
 
 // UnmarshalText parses a size.
 func (b *Bytes) UnmarshalText(text []byte) error {
-	n, err := units.ParseStrictBytes(string(text))
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		n, err = units.ParseStrictBytes(string(text))
+	}
+	if err != nil {
+		return fmt.Errorf("want a size such as 10MiB, not %q", text)
+	}
 	*b = Bytes(n)
-	return err
+	return nil
 }
 
 // MarshalText prints a size that UnmarshalText reads.

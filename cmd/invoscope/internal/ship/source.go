@@ -11,21 +11,24 @@ import (
 type source struct {
 	name string
 	unit string    // of positions: line (from 1) or byte (offset)
-	last time.Time // of the latest line with a time
+	last time.Time // of the line before, once one had a time
 }
 
 func newStdin() *source           { return &source{name: "standard input", unit: "line"} }
 func newFile(path string) *source { return &source{name: path, unit: "byte"} }
 
-// date returns the time of the source's next line: what it says, or else the
-// time of the line before it, or else now.
+// date returns the time of the source's next line: what it says, or else a
+// nanosecond after the line before it, or else now. Loki keeps one of several
+// entries that are equal in time and text; a stack trace may repeat a line.
 func (s *source) date(line string, now time.Time) time.Time {
 	if t, ok := correlate.Timestamp(line); ok {
 		s.last = t
+		return t
 	}
 	if s.last.IsZero() {
 		return now
 	}
+	s.last = s.last.Add(time.Nanosecond)
 	return s.last
 }
 

@@ -1,0 +1,235 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// remote is a Loki and a Tempo in one: enough to be ready and to be asked.
+func remote(t *testing.T) (url string, up *atomic.Bool) {
+	t.Helper()
+	up = new(atomic.Bool)
+	up.Store(true)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !up.Load():
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			_, _ = io.WriteString(w, "tenant "+r.Header.Get("X-Scope-OrgID"))
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, up
+}
+
+func testConfig(t *testing.T, dir, engines string) config.Config {
+	t.Helper()
+	c := config.Default()
+	c.DataDir = dir
+	c.Listen = config.Listen{HTTP: "127.0.0.1:0", OTLPGRPC: "127.0.0.1:0", OTLPHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	c.Engines.Loki.URL, c.Engines.Tempo.URL, c.Engines.Tempo.OTLP = engines, engines, engines
+	return c
+}
+
+// startDaemon runs a daemon and waits until it is ready.
+func startDaemon(t *testing.T, c config.Config) (info runinfo.Info, stop func() error) {
+	t.Helper()
+	a, err := New(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan runinfo.Info, 1), make(chan error, 1)
+	go func() { ended <- a.Run(ctx, func(i runinfo.Info) { ready <- i }) }()
+	select {
+	case info = <-ready:
+	case err := <-ended:
+		t.Fatalf("ended before it was ready: %v", err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("not ready in time")
+	}
+	return info, func() error { cancel(); return <-ended }
+}
+
+func get(t *testing.T, url, token string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestTwoDaemonsInOneProcess(t *testing.T) {
+	engines, _ := remote(t)
+	for _, dir := range []string{t.TempDir(), t.TempDir()} {
+		info, stop := startDaemon(t, testConfig(t, dir, engines))
+		defer func() {
+			if err := stop(); err != nil {
+				t.Errorf("stop: %v", err)
+			}
+		}()
+		onDisk, err := runinfo.Read(dir)
+		if err != nil || onDisk != info {
+			t.Errorf("run.json says %+v, %v", onDisk, err)
+		}
+		token, err := os.ReadFile(info.TokenFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, body := get(t, info.HTTP+"/loki/api/v1/labels", strings.TrimSpace(string(token))); code != http.StatusOK || body != "tenant default" {
+			t.Errorf("%d %q", code, body)
+		}
+		if code, _ := get(t, info.HTTP+"/loki/api/v1/labels", ""); code != http.StatusUnauthorized {
+			t.Errorf("without a token: %d", code)
+		}
+		for path, want := range map[string]string{"/livez": "alive", "/readyz": "ready", "/metrics": "invoscope_queue_pending_requests"} {
+			if code, body := get(t, info.Admin+path, ""); code != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s: %d %.200s", path, code, body)
+			}
+		}
+	}
+}
+
+func TestTokenStaysAcrossRestarts(t *testing.T) {
+	engines, _ := remote(t)
+	dir := t.TempDir()
+	var tokens []string
+	for range 2 {
+		info, stop := startDaemon(t, testConfig(t, dir, engines))
+		token, err := os.ReadFile(info.TokenFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := os.Stat(info.TokenFile); err != nil || s.Mode().Perm() != 0o600 {
+			t.Errorf("the token file's mode: %v %v", s.Mode(), err)
+		}
+		tokens = append(tokens, string(token))
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := runinfo.Read(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("run.json after the stop: %v", err)
+		}
+	}
+	if tokens[0] != tokens[1] {
+		t.Error("the token changed")
+	}
+}
+
+// Ingest works before the engines do; only readiness waits for them.
+func TestServesWhileEnginesStart(t *testing.T) {
+	engines, up := remote(t)
+	up.Store(false)
+	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- a.Run(ctx, func(runinfo.Info) { close(ready) }) }()
+	base := "http://" + a.sockets.http.Addr().String()
+	if code, _ := get(t, base+"/ready", ""); code != http.StatusServiceUnavailable {
+		t.Errorf("/ready while the engines start: %d", code)
+	}
+	if code, _ := get(t, "http://"+a.sockets.admin.Addr().String()+"/livez", ""); code != http.StatusOK {
+		t.Errorf("/livez while the engines start: %d", code)
+	}
+	up.Store(true)
+	<-ready
+	if code, _ := get(t, base+"/ready", ""); code != http.StatusOK {
+		t.Errorf("/ready: %d", code)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	engines, _ := remote(t)
+	log := slog.New(slog.DiscardHandler)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, c := range map[string]struct {
+		change func(*config.Config)
+		says   string
+	}{
+		"a port that is taken":  {func(c *config.Config) { c.Listen.Admin = taken.Addr().String() }, "listen.admin: "},
+		"no engine binary":      {func(c *config.Config) { c.Engines.Loki = config.Loki{} }, "engines.loki.binary"},
+		"a file for a data dir": {func(c *config.Config) { c.DataDir = filepath.Join(os.Args[0], "x") }, "data directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PATH", t.TempDir())
+			cfg := testConfig(t, t.TempDir(), engines)
+			c.change(&cfg)
+			if _, err := New(cfg, log); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestOneDaemonPerDataDirectory(t *testing.T) {
+	engines, _ := remote(t)
+	cfg := testConfig(t, t.TempDir(), engines)
+	_, stop := startDaemon(t, cfg)
+	if _, err := New(cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another invoscope") {
+		t.Errorf("a second daemon: %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDaemonEndsWithAFailedStage(t *testing.T) {
+	engines, _ := remote(t)
+	cfg := testConfig(t, t.TempDir(), engines)
+	a, err := New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.sockets.otlpHTTP.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Run(context.Background(), func(runinfo.Info) {}); err == nil || !strings.Contains(err.Error(), "servers: ") {
+		t.Errorf("%v", err)
+	}
+}
