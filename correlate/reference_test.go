@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"math/big"
 	"regexp"
@@ -34,7 +35,7 @@ func parse(doc string) (*node, bool) {
 		return nil, false
 	}
 	_, err = d.Token()
-	return n, err == io.EOF
+	return n, errors.Is(err, io.EOF)
 }
 
 func parseValue(d *json.Decoder) (*node, error) {

@@ -26,9 +26,9 @@ func TokenFromAuthorization(values []string) (string, error) {
 	case len(values) == 0:
 		return "", &Error{Reason: Missing}
 	case len(values) > 1:
-		return "", refuse(Malformed, "more than one Authorization")
+		return "", malformed("more than one Authorization")
 	case len(values[0]) > maxAuthorization:
-		return "", refuse(Malformed, "Authorization longer than 16 KiB")
+		return "", malformed("Authorization longer than 16 KiB")
 	}
 	value := strings.Trim(values[0], " \t")
 	if value == "" {
@@ -42,7 +42,7 @@ func TokenFromAuthorization(values []string) (string, error) {
 	case strings.EqualFold(scheme, "Basic"):
 		return basicPassword(credential)
 	}
-	return "", refuse(Malformed, "scheme is neither Bearer nor Basic")
+	return "", malformed("scheme is neither Bearer nor Basic")
 }
 
 // bearerToken refuses what can't be one token, such as the two values that a
@@ -52,7 +52,7 @@ func bearerToken(credential string) (string, error) {
 		return "", &Error{Reason: Missing}
 	}
 	if strings.ContainsFunc(credential, notTokenRune) {
-		return "", refuse(Malformed, "Bearer value is not one token")
+		return "", malformed("Bearer value is not one token")
 	}
 	return credential, nil
 }
@@ -60,11 +60,11 @@ func bearerToken(credential string) (string, error) {
 func basicPassword(credential string) (string, error) {
 	decoded, err := base64.StdEncoding.DecodeString(credential)
 	if err != nil {
-		return "", refuse(Malformed, "Basic value is not base64")
+		return "", malformed("Basic value is not base64")
 	}
 	_, password, ok := strings.Cut(string(decoded), ":")
 	if !ok {
-		return "", refuse(Malformed, "Basic value has no password")
+		return "", malformed("Basic value has no password")
 	}
 	return bearerToken(password)
 }

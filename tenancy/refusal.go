@@ -48,8 +48,8 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-func refuse(reason Reason, cause string) *Error {
-	return &Error{Reason: reason, cause: errors.New(cause)}
+func malformed(cause string) *Error {
+	return &Error{Reason: Malformed, cause: errors.New(cause)}
 }
 
 // parseError finds the reason in what the JWT parser reports. It may report

@@ -77,7 +77,7 @@ func ReadTokenFile(path string) (string, error) {
 	case token == "":
 		return "", fmt.Errorf("read token file %s: %w", path, &Error{Reason: Missing})
 	case len(data) > maxToken || strings.ContainsFunc(token, notTokenRune):
-		return "", fmt.Errorf("read token file %s: %w", path, refuse(Malformed, "not a token"))
+		return "", fmt.Errorf("read token file %s: %w", path, malformed("not a token"))
 	}
 	return token, nil
 }

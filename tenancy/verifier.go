@@ -61,7 +61,7 @@ func NewVerifier(key PublicKey, now func() time.Time) *Verifier {
 func (v *Verifier) Verify(token string) (Identity, error) {
 	// Before hashing or parsing: neither should work through a megabyte.
 	if len(token) > maxToken {
-		return Identity{}, refuse(Malformed, "longer than 8 KiB")
+		return Identity{}, malformed("longer than 8 KiB")
 	}
 	sum := sha256.Sum256([]byte(token))
 	if id, ok := v.cache.Get(sum); ok && v.now().Before(id.Expires) {
@@ -82,7 +82,7 @@ func (v *Verifier) check(token string) (Identity, error) {
 	// Go's base64 skips line breaks, so without this one token would have
 	// many spellings, each with a cache entry of its own.
 	if strings.ContainsAny(token, "\r\n") {
-		return Identity{}, refuse(Malformed, "contains a line break")
+		return Identity{}, malformed("contains a line break")
 	}
 	var c claims
 	if _, err := v.parser.ParseWithClaims(token, &c, v.keyFor); err != nil {

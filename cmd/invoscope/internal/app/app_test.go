@@ -29,16 +29,24 @@ func remote(t *testing.T) (url string, up *atomic.Bool) {
 	t.Helper()
 	up = new(atomic.Bool)
 	up.Store(true)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !up.Load():
 			http.Error(w, "starting", http.StatusServiceUnavailable)
+		case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"): // an export: an empty message and status OK
+			w.Header().Set("Content-Type", "application/grpc")
+			_, _ = w.Write(make([]byte, 5))
+			w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
 		case r.Method == http.MethodPost:
 			w.WriteHeader(http.StatusNoContent)
 		default:
 			_, _ = io.WriteString(w, "tenant "+r.Header.Get("X-Scope-OrgID"))
 		}
 	}))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL, up
 }
@@ -67,7 +75,7 @@ func startDaemon(t *testing.T, c config.Config) (info runinfo.Info, stop func() 
 	case err := <-ended:
 		t.Fatalf("ended before it was ready: %v", err)
 	case <-time.After(20 * time.Second):
-		t.Fatal("not ready in time")
+		t.Fatal("not ready in time: ", a.loki.Ready(ctx), a.tempo.Ready(ctx))
 	}
 	return info, func() error { cancel(); return <-ended }
 }

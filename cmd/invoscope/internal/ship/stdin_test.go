@@ -103,7 +103,8 @@ func TestLinesWithoutTimeTakeThePrevious(t *testing.T) {
 		t.Errorf("banner at %v, want now", got[0])
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	if diff := cmp.Diff([]time.Time{at, at, at, at.Add(time.Second - 6*time.Microsecond)}, got[1:]); diff != "" {
+	// A nanosecond apart: Loki would drop one of two equal lines of one time.
+	if diff := cmp.Diff([]time.Time{at, at.Add(1), at.Add(2), at.Add(time.Second - 6*time.Microsecond)}, got[1:]); diff != "" {
 		t.Errorf("times (-want +got):\n%s", diff)
 	}
 }
