@@ -19,6 +19,10 @@ GO_BUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 
 LOKI := github.com/grafana/loki/v3/cmd
 TEMPO := github.com/grafana/tempo/cmd
+# Grafana asks the engines for their versions. Tempo's module path hides the
+# release behind a pseudo-version.
+LOKI_VERSION := $(shell awk '$$1 == "github.com/grafana/loki/v3" { print substr($$2, 2) }' engines/loki/go.mod)
+TEMPO_VERSION := 2.9.0
 ENGINES := bin/loki bin/logcli bin/tempo
 
 .PHONY: help
@@ -32,12 +36,12 @@ build: ## Build bin/invoscope
 .PHONY: engines
 engines: $(ENGINES) ## Build the pinned loki, logcli and tempo into bin/
 
-bin/loki bin/logcli: engines/loki/go.mod engines/loki/go.sum
-	cd engines/loki && $(GO_BUILD) -ldflags '-s -w' -o ../../$@ $(LOKI)/$(notdir $@)
+bin/loki bin/logcli: engines/loki/go.mod engines/loki/go.sum Makefile
+	cd engines/loki && $(GO_BUILD) -ldflags '-s -w -X github.com/grafana/loki/v3/pkg/util/build.Version=$(LOKI_VERSION)' -o ../../$@ $(LOKI)/$(notdir $@)
 	@touch $@
 
-bin/tempo: engines/tempo/go.mod engines/tempo/go.sum
-	cd engines/tempo && $(GO_BUILD) -ldflags '-s -w' -o ../../$@ $(TEMPO)/$(notdir $@)
+bin/tempo: engines/tempo/go.mod engines/tempo/go.sum Makefile
+	cd engines/tempo && $(GO_BUILD) -ldflags '-s -w -X main.Version=$(TEMPO_VERSION)' -o ../../$@ $(TEMPO)/$(notdir $@)
 	@touch $@
 
 bin/golangci-lint: tools/go.mod tools/go.sum

@@ -44,6 +44,9 @@ func newLayout(dataDir string) (layout, error) {
 	if err != nil {
 		return layout{}, fmt.Errorf("locate the data directory: %w", err)
 	}
+	if strings.Contains(dir, ",") {
+		return layout{}, fmt.Errorf("the data directory %q has a comma, which separates file names in Loki's -config.file", dir)
+	}
 	l := layout{
 		DataDir:    dir,
 		Config:     filepath.Join(dir, "config.yaml"),

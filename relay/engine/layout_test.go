@@ -49,6 +49,12 @@ func TestLayout(t *testing.T) {
 }
 
 // TestLongPathWorks listens on the sockets that a long data directory gets.
+func TestCommaInTheDataDirectoryIsRefused(t *testing.T) {
+	if _, err := newLayout("/srv/a,b"); err == nil || !strings.Contains(err.Error(), "comma") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLongPathWorks(t *testing.T) {
 	l, err := newLayout(filepath.Join(t.TempDir(), strings.Repeat("d", 120)))
 	if err != nil {

@@ -195,7 +195,7 @@ func TestStopWhileStarting(t *testing.T) {
 
 func TestKillsWhatDoesNotStop(t *testing.T) {
 	for _, mode := range []string{"stubborn", "stubborn,grandchild", "grandchild"} {
-		t.Run(mode, func(t *testing.T) {
+		t.Run(strings.ReplaceAll(mode, ",", " "), func(t *testing.T) { // names the data directory
 			eachMechanism(t, mode, func(t *testing.T, opts EmbeddedOptions) {
 				opts.StopTimeout = 100 * time.Millisecond
 				e := NewLoki(opts)
