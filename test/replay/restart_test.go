@@ -151,6 +151,10 @@ func TestStopDuringIngestLosesNothing(t *testing.T) {
 	}
 	stop := startSenders(t, d.Client())
 	<-time.After(sendFor) // what is sent meanwhile is the test's input, not its synchronisation
+	// A Tempo that was queried takes its time to stop, so it is killed in between.
+	if _, err := d.Client().Search(t.Context(), "{}"); err != nil {
+		t.Fatal(err)
+	}
 	d.Stop()
 	lines, traces := stop()
 	if len(lines) == 0 || len(traces) == 0 {
