@@ -83,7 +83,7 @@ func printWelcome(w io.Writer, info runinfo.Info) {
 
 Send the traces and logs of a Restate server:
 
-  export RESTATE_TRACING_ENDPOINT=otlp+%[3]s/v1/traces RESTATE_TRACING_HEADERS__AUTHORIZATION="Bearer $(cat %[5]s)" RESTATE_LOG_FORMAT=json
+  export RESTATE_TRACING_ENDPOINT=otlp+%[3]s/v1/traces RESTATE_TRACING_HEADERS__AUTHORIZATION="Bearer $(cat %[5]s)" RESTATE_LOG_FORMAT=json RESTATE_LOG_FILTER=info,restate=debug
   restate-server 2>&1 | %[6]s ship --url %[1]s --token-file %[5]s --file -
 
 Query the logs:
