@@ -75,7 +75,8 @@ func tempo(o Options) dataSource {
 		},
 		NodeGraph: nodeGraph{Enabled: true},
 		SpanBar:   spanBar{Type: "Tag", Tag: spanBarLabel},
-		Streaming: streaming{Search: stream, Metrics: stream},
+		// The relay doesn't serve metrics as streams.
+		Streaming: streaming{Search: stream},
 	})
 }
 

@@ -78,7 +78,7 @@ func TestPublishedStrings(t *testing.T) {
 		{"trace to logs by trace id", at(t, link, "filterByTraceID"), false},
 		{"trace to logs start", at(t, link, "spanStartTimeShift"), "-5m"},
 		{"trace to logs end", at(t, link, "spanEndTimeShift"), "5m"},
-		{"streaming", at(t, tempo, "jsonData", "streamingEnabled"), map[string]any{"search": true, "metrics": true}},
+		{"streaming", at(t, tempo, "jsonData", "streamingEnabled"), map[string]any{"search": true, "metrics": false}},
 		{"Loki type", loki["type"], "loki"},
 		{"Tempo type", tempo["type"], "tempo"},
 	}

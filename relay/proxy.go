@@ -2,8 +2,10 @@ package relay
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +28,8 @@ func (r *Relay) relayTo(e engine.Engine) handler {
 		Transport:     e,
 		FlushInterval: -1,
 		BufferPool:    &bufferPool{},
+		// What it has to say is that somebody went away in the middle.
+		ErrorLog: slog.NewLogLogger(r.opts.Log.Handler(), slog.LevelInfo),
 	}
 	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
 		var failed error
@@ -36,8 +40,12 @@ func (r *Relay) relayTo(e engine.Engine) handler {
 	}
 }
 
+// tailPath is the one endpoint that is a WebSocket.
+const tailPath = "/loki/api/v1/tail"
+
 // rewrite leaves the request as it is but for who is asking: the engine hears of
-// the token's tenant and never of the token.
+// the token's tenant and never of the token. Nor may a client change protocols
+// (to h2c, say) and go on talking to the engine past the table.
 func rewrite(p *httputil.ProxyRequest) {
 	id, _ := identityFrom(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host = "http", "engine"
@@ -45,6 +53,10 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.Header.Del("Authorization")
 	p.Out.Header.Del("Cookie")
 	p.Out.Header.Set(tenantHeader, id.Tenant)
+	if p.In.URL.Path != tailPath || !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
+		p.Out.Header.Del("Connection")
+		p.Out.Header.Del("Upgrade")
+	}
 	// ReverseProxy drops a query it can't parse; the engine should say what is
 	// wrong with it.
 	p.Out.URL.RawQuery = p.In.URL.RawQuery

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -40,13 +41,20 @@ type Relay struct {
 	grpc    *grpc.Server
 	loki    handler
 	tempo   handler
+	ready   *readiness
 	public  *http.ServeMux
 	otlp    *http.ServeMux
+	// bodyTimeout is the constant of that name, shorter in tests.
+	bodyTimeout time.Duration
 }
 
 // New returns a relay.
 func New(o Options) *Relay {
-	r := &Relay{opts: o, metrics: newMetrics(o.Registerer), public: http.NewServeMux(), otlp: http.NewServeMux()}
+	r := &Relay{
+		opts: o, metrics: newMetrics(o.Registerer),
+		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
+		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout,
+	}
 	r.loki = r.relayTo(o.Loki)
 	r.tempo = r.relayTo(o.Tempo)
 	r.grpc = r.newGRPC()
@@ -64,10 +72,10 @@ func New(o Options) *Relay {
 }
 
 // Public returns the handler of the public port, for HTTP/1.1 and HTTP/2.
-func (r *Relay) Public() http.Handler { return refuseDotSegments(r.public) }
+func (r *Relay) Public() http.Handler { return r.limitBodies(refuseDotSegments(r.public)) }
 
 // OTLP returns the handler of the OTLP/HTTP port.
-func (r *Relay) OTLP() http.Handler { return refuseDotSegments(r.otlp) }
+func (r *Relay) OTLP() http.Handler { return r.limitBodies(refuseDotSegments(r.otlp)) }
 
 // GRPC returns the server of the OTLP/gRPC port.
 func (r *Relay) GRPC() *grpc.Server { return r.grpc }
@@ -100,16 +108,25 @@ func (r *Relay) adapt(route Route) http.Handler {
 
 // checkShape keeps plain HTTP away from gRPC methods.
 func (r *Relay) checkShape(route Route, req *http.Request) error {
-	if route.Shape == fault.GRPC && (req.ProtoMajor != 2 || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/grpc")) {
+	if route.Shape == fault.GRPC && !isGRPC(req) {
 		return fault.New(fault.UnsupportedMedia, "this is a gRPC method")
 	}
 	return nil
 }
 
+func isGRPC(req *http.Request) bool {
+	return req.ProtoMajor == 2 && strings.HasPrefix(req.Header.Get("Content-Type"), "application/grpc")
+}
+
+// logRefusal tells of a refused request. Strangers could fill the log with theirs,
+// which are counted.
 func (r *Relay) logRefusal(ctx context.Context, route string, id tenancy.Identity, err error) {
 	level := slog.LevelInfo
-	if fault.Of(err).Kind == fault.Internal {
+	switch fault.Of(err).Kind {
+	case fault.Internal:
 		level = slog.LevelError
+	case fault.Unauthenticated:
+		level = slog.LevelDebug
 	}
 	r.opts.Log.Log(ctx, level, "request refused", "route", route, "tenant", id.Tenant, "err", err)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeEngine struct {
 	name string
 	err  error
+	// before, when there is one, runs before a request is answered.
+	before func(*http.Request) error
+
+	asked atomic.Int64 // for readiness
 
 	mu   sync.Mutex
 	seen []*http.Request
@@ -39,6 +44,11 @@ func (e *fakeEngine) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
 	e.seen = append(e.seen, r)
 	e.mu.Unlock()
+	if e.before != nil {
+		if err := e.before(r); err != nil {
+			return nil, err
+		}
+	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"X-Engine": {e.name}},
 		Body: io.NopCloser(strings.NewReader(e.name)), Request: r,
@@ -46,7 +56,11 @@ func (e *fakeEngine) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (e *fakeEngine) Push(context.Context, string, []byte) error { return e.err }
-func (e *fakeEngine) Ready(context.Context) error                { return e.err }
+
+func (e *fakeEngine) Ready(context.Context) error {
+	e.asked.Add(1)
+	return e.err
+}
 
 func (e *fakeEngine) last() *http.Request {
 	e.mu.Lock()
@@ -69,13 +83,17 @@ func (v fakeVerifier) Verify(token string) (tenancy.Identity, error) {
 
 // memory keeps what was appended.
 type memory struct {
-	mu   sync.Mutex
-	kept map[string]int // tenant → requests
+	mu     sync.Mutex
+	kept   map[string]int // tenant → requests
+	panics bool
 }
 
 func (m *memory) Append(_ context.Context, tenant string, _ []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.panics {
+		panic("a bug")
+	}
 	if m.kept == nil {
 		m.kept = map[string]int{}
 	}
@@ -91,7 +109,8 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{loki: fakeEngine{name: "loki"}, tempo: fakeEngine{name: "tempo"}}
+	f := &fixture{}
+	f.loki.name, f.tempo.name = "loki", "tempo"
 	in, err := ingest.New(ingest.Options{
 		Logs: &f.logs, Traces: &f.traces, TenantKey: "tenant", MaxBytes: 1 << 20, Registerer: prometheus.NewRegistry(),
 	})

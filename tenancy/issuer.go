@@ -27,7 +27,7 @@ const (
 // Grant is what a new token allows.
 type Grant struct {
 	Tenant  string        // see [ValidTenant]
-	Subject string        // who will hold the token, for audit; optional, at most 256 bytes, printable
+	Subject string        // who will hold the token; optional, at most 256 bytes, printable
 	Scopes  []Scope       // at least one
 	Life    time.Duration // at least a second; usually [DefaultLife]
 }

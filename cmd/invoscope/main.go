@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -43,7 +44,11 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is main without the process: it returns the exit code.
+// exitUsage is the exit code for arguments that make no sense.
+const exitUsage = 2
+
+// run is main without the process, but for --help and --version, which end it.
+// It returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -55,18 +60,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		kong.Description("Every Restate invocation's logs and trace, on one bearer-authed port."),
 		kong.Vars{"version": version},
 		kong.Writers(stdout, stderr),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		panic(err) // the commands' own tags are wrong
 	}
 	cmd, err := parser.Parse(args)
 	if err != nil {
-		parser.FatalIfErrorf(err)
+		_, _ = fmt.Fprintf(stderr, "invoscope: %v (see invoscope --help)\n", err)
+		return exitUsage
 	}
 	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil))}
 	if err := cmd.Run(g); err != nil {
-		_, _ = io.WriteString(stderr, "invoscope: "+err.Error()+"\n")
+		_, _ = fmt.Fprintf(stderr, "invoscope: %v\n", err)
 		return 1
 	}
 	return 0

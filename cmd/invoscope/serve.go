@@ -5,6 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
@@ -74,25 +77,45 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 
 // printWelcome says where things are and what to do next, in commands to copy.
 func printWelcome(w io.Writer, info runinfo.Info) {
+	self, logcli := os.Args[0], "logcli"
+	if beside := filepath.Join(filepath.Dir(self), "logcli"); strings.Contains(self, "/") && exists(beside) {
+		logcli = beside
+	}
 	_, _ = fmt.Fprintf(w, `Invoscope is ready.
 
   URL      %[1]s  (a Loki and a Tempo; also takes OTLP and Loki push)
   OTLP     %[2]s (gRPC), %[3]s (HTTP)
   tenant   %[4]s
-  token    %[5]s
+  token    %[8]s
 
 Send the traces and logs of a Restate server:
 
   export RESTATE_TRACING_ENDPOINT=otlp+%[3]s/v1/traces RESTATE_TRACING_HEADERS__AUTHORIZATION="Bearer $(cat %[5]s)" RESTATE_LOG_FORMAT=json RESTATE_LOG_FILTER=info,restate=debug
-  restate-server 2>&1 | %[6]s ship --url %[1]s --token-file %[5]s --file -
+  npx --yes @restatedev/restate-server 2>&1 | %[6]s ship --url %[1]s --token-file %[5]s --file -
 
 Query the logs:
 
-  LOKI_ADDR=%[1]s LOKI_BEARER_TOKEN_FILE=%[5]s logcli query '{kubernetes_container_name="restate"}'
+  LOKI_ADDR=%[1]s LOKI_BEARER_TOKEN_FILE=%[5]s %[7]s query '{kubernetes_container_name="restate"}'
 
 Provision Grafana:
 
   %[6]s grafana provision --url %[1]s --token-file %[5]s > invoscope.yaml  # into Grafana's provisioning/datasources
 
-`, info.HTTP, info.OTLPGRPC, info.OTLPHTTP, info.Tenant, info.TokenFile, os.Args[0])
+`, info.HTTP, info.OTLPGRPC, info.OTLPHTTP, info.Tenant, quote(info.TokenFile), quote(self), quote(logcli), info.TokenFile)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// quote makes one word of s for a POSIX shell.
+func quote(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

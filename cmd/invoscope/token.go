@@ -19,7 +19,7 @@ type tokenIssueCmd struct {
 	DataDir string        `default:"./data" env:"INVOSCOPE_DATA_DIR" placeholder:"DIR" help:"Directory of the daemon's data; its signing key is made when there is none (${default})."`
 	Tenant  string        `default:"default" placeholder:"NAME" help:"Tenant whose data the token opens (${default})."`
 	Scope   []string      `required:"" placeholder:"SCOPE" help:"What the token allows: logs:read, logs:write, traces:read, traces:write, invocations:read, provisioning:read, admin. Repeat the flag or separate with commas."`
-	Subject string        `placeholder:"NAME" help:"Who will hold the token, for the audit log."`
+	Subject string        `placeholder:"NAME" help:"Who will hold the token."`
 	TTL     time.Duration `name:"ttl" default:"2160h" placeholder:"DURATION" help:"How long the token is valid (${default})."`
 }
 

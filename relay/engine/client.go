@@ -40,7 +40,7 @@ type pusher interface {
 type client struct {
 	name      string      // "loki" or "tempo"
 	base      *url.URL    // scheme, host and optional path prefix of the HTTP API
-	header    http.Header // sent with every request, over what the caller set
+	header    http.Header // sent with every request, over what the caller set; never the tenant
 	readyPath string
 	http1     *http.Transport // everything but gRPC; WebSockets need HTTP/1.1
 	http2     *http.Transport // gRPC

@@ -54,7 +54,8 @@ func closeAfter(t *testing.T, remote *Remote) {
 
 func TestRoundTripReachesTheEngine(t *testing.T) {
 	type seen struct {
-		Proto, Host, URI, Auth, Tenant, Accept string
+		Proto, Host, URI, Auth, Accept string
+		Tenant                         []string
 	}
 	tests := map[string]struct {
 		prefix string
@@ -86,11 +87,11 @@ func TestRoundTripReachesTheEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got seen
 			server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-				got = seen{r.Proto, r.Host, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get(tenantHeader), r.Header.Get("Accept-Encoding")}
+				got = seen{r.Proto, r.Host, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept-Encoding"), r.Header.Values(tenantHeader)}
 			})
 			remote := remoteLoki(t, RemoteOptions{
 				URL:    server.URL + tt.prefix,
-				Header: http.Header{"authorization": {"Basic abc"}},
+				Header: http.Header{"authorization": {"Basic abc"}, "X-SCOPE-orgid": {"theirs"}},
 			})
 			// What a server was asked, as a relay has it.
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.target, nil)
@@ -108,7 +109,7 @@ func TestRoundTripReachesTheEngine(t *testing.T) {
 			}
 			resp.Body.Close()
 			tt.want.Host, tt.want.Auth = strings.TrimPrefix(server.URL, "http://"), "Basic abc"
-			tt.want.Tenant, tt.want.Accept = "acme", "zstd"
+			tt.want.Tenant, tt.want.Accept = []string{"acme"}, "zstd"
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("the engine saw (-want +got):\n%s", diff)
 			}
@@ -222,12 +223,25 @@ func TestLokiPushErrors(t *testing.T) {
 		{status: 307},
 		{status: 400, body: "entry too far behind", permanent: true},
 		{status: 400, body: long, permanent: true},
-		{status: 413, permanent: true},
 		{status: 422, permanent: true},
 		{status: 401}, // someone can correct the credentials, or the URL
 		{status: 403},
 		{status: 404},
+		{status: 402},
+		{status: 405},
+		{status: 407},
 		{status: 408},
+		{status: 409},
+		{status: 410},
+		{status: 411},
+		{status: 413}, // a gateway's limit: Loki's own is far above ours
+		{status: 414},
+		{status: 415},
+		{status: 421},
+		{status: 425},
+		{status: 431},
+		{status: 451},
+		{status: 499},
 		{status: 429, retryAfter: "7", body: "rate limited", wait: 7 * time.Second},
 		{status: 429, retryAfter: "99999999999999999999", wait: maxRetryAfter},
 		{status: 500},
@@ -237,7 +251,8 @@ func TestLokiPushErrors(t *testing.T) {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				if r.URL.Path != "/loki/api/v1/push" || r.Header.Get(tenantHeader) != "acme" ||
+				tenants := r.Header.Values(tenantHeader)
+				if r.URL.Path != "/loki/api/v1/push" || len(tenants) != 1 || tenants[0] != "acme" ||
 					r.Header.Get("Content-Type") != "application/x-protobuf" || string(body) != "encoded" {
 					t.Errorf("pushed %s %v %q", r.URL, r.Header, body)
 				}
@@ -247,7 +262,8 @@ func TestLokiPushErrors(t *testing.T) {
 				w.WriteHeader(tt.status)
 				_, _ = io.WriteString(w, tt.body)
 			})
-			err := remoteLoki(t, RemoteOptions{URL: server.URL}).Push(t.Context(), "acme", []byte("encoded"))
+			opts := RemoteOptions{URL: server.URL, Header: http.Header{"x-scope-orgid": {"theirs"}}}
+			err := remoteLoki(t, opts).Push(t.Context(), "acme", []byte("encoded"))
 			if tt.ok {
 				if err != nil {
 					t.Error(err)

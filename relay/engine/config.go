@@ -27,8 +27,26 @@ var tempoTemplate string
 type settings struct {
 	layout
 	GRPCPort  int // on loopback, for the engine's own parts
-	Retention string
+	Retention hours
 }
+
+const (
+	// queueTime is how much older an entry may be when it leaves our queue than it
+	// was when ingest looked at its age.
+	queueTime hours = 24
+	// lead is how far the clock of a sender may be ahead.
+	lead hours = 24
+)
+
+// MaxEntryAge is the age from which Loki refuses an entry.
+func (s settings) MaxEntryAge() hours { return s.Retention + queueTime }
+
+// MaxEntryLead is how far in the future an entry may be.
+func (s settings) MaxEntryLead() hours { return lead }
+
+// MaxChunkAge makes Loki take every entry between these two into any stream:
+// it takes those that are at most half of this behind the stream's newest.
+func (s settings) MaxChunkAge() hours { return 2 * (s.MaxEntryAge() + s.MaxEntryLead()) }
 
 // Path is the absolute path of something the engine keeps in its data directory.
 func (s settings) Path(name string) string {
@@ -67,7 +85,7 @@ func writeConfig(text string, retention time.Duration, l layout) error {
 	if err != nil {
 		return err
 	}
-	data, err := render(text, settings{layout: l, GRPCPort: port, Retention: hours(retention)})
+	data, err := render(text, settings{layout: l, GRPCPort: port, Retention: hours(retention / time.Hour)})
 	if err != nil {
 		return err
 	}
@@ -84,8 +102,11 @@ func writeConfig(text string, retention time.Duration, l layout) error {
 	return nil
 }
 
-// hours writes a duration as both engines read one.
-func hours(d time.Duration) string { return strconv.Itoa(int(d.Hours())) + "h" }
+// hours is a duration that is written as both engines read one.
+type hours int
+
+// String is for the templates.
+func (h hours) String() string { return strconv.Itoa(int(h)) + "h" }
 
 // freePort finds a TCP port on loopback that nobody listens on. Someone may
 // take it before the engine does; then the engine exits and is started again

@@ -114,7 +114,7 @@ func TestConfigurations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			data, err := render(text, settings{layout: l, GRPCPort: 4711, Retention: "336h"})
+			data, err := render(text, settings{layout: l, GRPCPort: 4711, Retention: 336})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,6 +168,8 @@ func TestWriteConfigKeepsOverrides(t *testing.T) {
 	}
 	if data, err := os.ReadFile(l.Config); err != nil || !strings.Contains(string(data), "retention_period: 48h\n") {
 		t.Errorf("the retention is missing: %v", err)
+	} else if !strings.Contains(string(data), "max_chunk_age: 192h\n") { // twice 48h + 24h + 24h
+		t.Error("entries of the whole retention don't fit into one stream")
 	}
 	const theirs = "overrides: {acme: {}}\n"
 	if err := os.WriteFile(l.Overrides, []byte(theirs), 0o600); err != nil {

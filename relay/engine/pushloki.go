@@ -47,17 +47,11 @@ func (p lokiPusher) ready(context.Context) error { return nil }
 func (p lokiPusher) close() {}
 
 // isPermanentStatus reports whether the status condemns the bytes that were
-// sent. The others in the 4xx range speak of the way to the engine, such as
-// credentials or a wrong URL, which someone can put right: throwing away what
-// we acknowledged would be wrong.
+// sent: Loki has just these two for that. All others speak of the way to the
+// engine, such as credentials, a wrong URL or a gateway's limits, which someone
+// can put right: throwing away what we acknowledged would be wrong.
 func isPermanentStatus(code int) bool {
-	switch code {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-		http.StatusProxyAuthRequired, http.StatusRequestTimeout,
-		http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
-		return false
-	}
-	return code >= 400 && code < 500
+	return code == http.StatusBadRequest || code == http.StatusUnprocessableEntity
 }
 
 // maxRetryAfter bounds what an engine may ask us to wait.

@@ -74,7 +74,7 @@ func TestTempoPushPassesBytesThrough(t *testing.T) {
 		}
 		return nil, nil
 	})
-	remote := remoteTempo(t, "http://"+address, http.Header{"Authorization": {"Basic abc"}})
+	remote := remoteTempo(t, "http://"+address, http.Header{"Authorization": {"Basic abc"}, "x-Scope-orgID": {"theirs"}})
 	if err := remote.Push(t.Context(), "acme", body); err != nil {
 		t.Error(err)
 	}

@@ -23,6 +23,7 @@ type RemoteOptions struct {
 	// "http://host:port" in plain text, "https://host:port" with TLS. Loki has none.
 	OTLPEndpoint string
 	// Header goes with every request and push, such as credentials of a gateway.
+	// An X-Scope-OrgID in it is ignored: the tenant is that of the request or push.
 	Header http.Header
 	// ReadyPath is what is asked for readiness; "/ready" if empty. Any 2xx answer
 	// will do. Gateways that hide it have something else to ask.
@@ -76,7 +77,7 @@ func newRemoteClient(name string, opts RemoteOptions) (*client, error) {
 		return nil, fmt.Errorf("remote %s: the URL may have a scheme, a host and a path only", name)
 	}
 	c := newClient(name, base, nil)
-	c.header = canonical(opts.Header)
+	c.header = configured(opts.Header)
 	for _, transport := range []*http.Transport{c.http1, c.http2} {
 		transport.TLSClientConfig = opts.TLS.Clone()
 	}
@@ -86,13 +87,16 @@ func newRemoteClient(name string, opts RemoteOptions) (*client, error) {
 	return c, nil
 }
 
-func canonical(header http.Header) http.Header {
+// configured is the header as set up, with canonical names and without the
+// tenant, which is never the configuration's to choose.
+func configured(header http.Header) http.Header {
 	out := make(http.Header, len(header))
 	for key, values := range header {
 		for _, value := range values {
 			out.Add(key, value)
 		}
 	}
+	out.Del(tenantHeader)
 	return out
 }
 
@@ -112,7 +116,7 @@ func remoteOTLP(opts RemoteOptions) (otlpTarget, error) {
 	if err != nil || host == "" || port == "" {
 		return otlpTarget{}, errors.New("remote tempo: OTLP endpoint: want host:port")
 	}
-	for key, values := range opts.Header {
+	for key, values := range configured(opts.Header) {
 		for _, value := range values {
 			target.header = append(target.header, strings.ToLower(key), value)
 		}

@@ -52,7 +52,7 @@ func (s *logService) Export(ctx context.Context, req plogotlp.ExportRequest) (pl
 	if err != nil {
 		return resp, fault.Status(err).Err()
 	}
-	if err := s.in.Logs(ctx, tenant, req.Logs()); err != nil {
+	if err := s.in.storeLogs(ctx, tenant, req.Logs()); err != nil {
 		return resp, fault.Status(err).Err()
 	}
 	return resp, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -152,6 +154,14 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
+func manyLabels(n int) string {
+	pairs := make([]string, n)
+	for i := range pairs {
+		pairs[i] = fmt.Sprintf(`l%d="x"`, i)
+	}
+	return "{" + strings.Join(pairs, ",") + "}"
+}
+
 func TestLokiPushAnswers(t *testing.T) {
 	good := protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}})
 	goodJSON := []byte(`{"streams":[{"stream":{"a":"b"},"values":[["5000000006","x"],["7","y",{"k":"v"}]]}]}`)
@@ -188,6 +198,9 @@ func TestLokiPushAnswers(t *testing.T) {
 		"a snappy bomb":         {header(), s2.EncodeSnappy(nil, bomb), 413, "larger", 0},
 		"a zstd bomb":           {header("Content-Type", "application/json", "Content-Encoding", "zstd"), zstded(t, bomb), 413, "larger", 0},
 		"a lie about its size":  {header(), []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 413, "larger", 0},
+		"long labels":           {header(), protoPush(t, push.Stream{Labels: `{a="` + strings.Repeat("x", 50<<10) + `"}`, Entries: []push.Entry{entry("x")}}), 400, "too long", 0},
+		"too much metadata":     {header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x", make([]push.LabelAdapter, maxMetadata+1)...)}}), 400, "limit 1000", 0},
+		"too many labels":       {header(), protoPush(t, push.Stream{Labels: manyLabels(maxLabels + 1), Entries: []push.Entry{entry("x")}}), 400, "limit 38", 0},
 		"an empty body":         {header(), nil, 400, "snappy", 0},
 		"a forged tenant alone": {header(), protoPush(t, push.Stream{Labels: `{tenant="globex"}`, Entries: []push.Entry{entry("x")}}), 204, "", 1},
 	} {
@@ -222,7 +235,7 @@ func TestLokiPushStoresTheTenantAndTheFacts(t *testing.T) {
 		Labels: `{a="2", tenant="acme", z="1"}`,
 		Entries: []push.Entry{
 			entry(line, push.LabelAdapter{Name: "restate_invocation_id", Value: id}, push.LabelAdapter{Name: "level", Value: "DEBUG"}),
-			entry(line, push.LabelAdapter{Name: "restate_invocation_id", Value: id}, push.LabelAdapter{Name: "level", Value: "debug"}),
+			entry(line, push.LabelAdapter{Name: "level", Value: "debug"}, push.LabelAdapter{Name: "restate_invocation_id", Value: id}),
 			entry("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
 		},
 	}}
@@ -246,7 +259,7 @@ func TestFullQueueIsSaidInEachShape(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != "application/x-protobuf" {
 		t.Errorf("OTLP: %d %v", w.Code, w.Header())
 	}
-	_, err = f.Traces(t.Context(), "acme", spans(1, 0))
+	_, err = f.storeTraces(t.Context(), "acme", spans(1, 0))
 	if s := fault.Status(err); s.Code().String() != "ResourceExhausted" || len(s.Details()) != 1 {
 		t.Errorf("gRPC: %v %v", s, s.Details())
 	}
@@ -402,7 +415,7 @@ func records() plog.Logs {
 
 func TestOTLPLogsBecomeStreams(t *testing.T) {
 	f := newFixture(t)
-	if err := f.Logs(t.Context(), "acme", records()); err != nil {
+	if err := f.storeLogs(t.Context(), "acme", records()); err != nil {
 		t.Fatal(err)
 	}
 	meta := func(pairs ...string) (m push.LabelsAdapter) {
@@ -432,16 +445,118 @@ func TestOTLPLogsBecomeStreams(t *testing.T) {
 	}
 }
 
-func TestDeeplyNestedAttributesAreBounded(t *testing.T) {
-	logs := records()
-	m := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Attributes().PutEmptyMap("m")
-	for range 500 {
-		m = m.PutEmptyMap("m")
+// nested is an OTLP request of one log record whose body is levels of arrays.
+func nested(levels int) []byte {
+	value := []byte{}
+	wrap := func(field byte, message []byte) []byte { // a length-delimited field
+		return append(binary.AppendUvarint([]byte{field<<3 | 2}, uint64(len(message))), message...)
 	}
-	m.PutStr("leaf", "x")
-	f := newFixture(t)
-	if err := f.Logs(t.Context(), "acme", logs); err != nil {
+	if levels < 1000 {
+		for range levels {
+			value = wrap(5, wrap(1, value)) // AnyValue.array_value, ArrayValue.values
+		}
+	} else { // prepending a million times would take for ever: write the headers from the inside out, then turn them round
+		var heads [][]byte
+		size := 0
+		for range levels {
+			for _, field := range []byte{1, 5} {
+				head := binary.AppendUvarint([]byte{field<<3 | 2}, uint64(size))
+				heads = append(heads, head)
+				size += len(head)
+			}
+		}
+		slices.Reverse(heads)
+		value = bytes.Join(heads, nil)
+	}
+	record := wrap(5, value)                 // LogRecord.body
+	return wrap(1, wrap(2, wrap(2, record))) // resource_logs, scope_logs, log_records
+}
+
+// A value printed or flattened by recursion would overflow the stack, which ends
+// the process.
+func TestDeeplyNestedValuesAreRefused(t *testing.T) {
+	proto := header("Content-Type", "application/x-protobuf")
+	for levels, want := range map[int]int{3: 200, maxDepth: 200, 2 * maxDepth: 400, 5000: 400, 1_000_000: 400} {
+		f := newFixture(t)
+		f.opts.MaxBytes = 16 << 20
+		if w := do(f.OTLPLogs, fault.OTLP, proto, nested(levels)); w.Code != want {
+			t.Errorf("%d levels: %d %q", levels, w.Code, w.Body)
+		}
+		asJSON := `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":` +
+			strings.Repeat(`{"kvlistValue":{"values":[{"key":"k","value":`, levels) + `{"stringValue":"]}\\\"{["}` + strings.Repeat(`}]}}`, levels) + `}]}]}]}`
+		f.opts.MaxBytes = 64 << 20
+		if w := do(f.OTLPLogs, fault.OTLP, header("Content-Type", "application/json"), []byte(asJSON)); w.Code != want {
+			t.Errorf("%d levels of JSON: %d %q", levels, w.Code, w.Body)
+		}
+	}
+	// Where values stand in traces: resource, scope, span, event, link.
+	for _, where := range []func(ptrace.Traces) pcommon.Map{
+		func(tr ptrace.Traces) pcommon.Map { return tr.ResourceSpans().At(0).Resource().Attributes() },
+		func(tr ptrace.Traces) pcommon.Map {
+			return tr.ResourceSpans().At(0).ScopeSpans().At(0).Scope().Attributes()
+		},
+		func(tr ptrace.Traces) pcommon.Map {
+			return tr.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes()
+		},
+		func(tr ptrace.Traces) pcommon.Map {
+			return tr.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Events().AppendEmpty().Attributes()
+		},
+		func(tr ptrace.Traces) pcommon.Map {
+			return tr.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Links().AppendEmpty().Attributes()
+		},
+	} {
+		traces := spans(1, 0)
+		m := where(traces)
+		for range 2 * maxDepth {
+			m = m.PutEmptyMap("m")
+		}
+		body, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(traces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := do(newFixture(t).OTLPTraces, fault.OTLP, proto, body); w.Code != http.StatusBadRequest {
+			t.Errorf("traces: %d", w.Code)
+		}
+	}
+}
+
+func TestSharedAttributesCannotMultiply(t *testing.T) {
+	logs := plog.NewLogs()
+	rl := logs.ResourceLogs().AppendEmpty()
+	rl.Resource().Attributes().PutStr("big", strings.Repeat("x", maxBytes/2))
+	sl := rl.ScopeLogs().AppendEmpty()
+	for range 100 {
+		sl.LogRecords().AppendEmpty()
+	}
+	if err := newFixture(t).storeLogs(t.Context(), "acme", logs); fault.Of(err).Kind != fault.TooLarge {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheTenantIsReplacedWhereverItStands(t *testing.T) {
+	traces := spans(1, 0)
+	rs := traces.ResourceSpans().At(0)
+	rs.Resource().Attributes().PutStr("tenanT", "initech") // becomes a second one of the name
+	rs.ScopeSpans().At(0).Scope().Attributes().PutStr("tenant", "globex")
+	rs.ScopeSpans().At(0).Spans().At(0).Attributes().PutStr("tenant", "globex")
+	wire, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(traces)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if traces, err = (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(bytes.ReplaceAll(wire, []byte("tenanT"), []byte("tenant"))); err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	if _, err := f.storeTraces(t.Context(), "acme", traces); err != nil {
+		t.Fatal(err)
+	}
+	stored := f.traces.traces(t).ResourceSpans().At(0)
+	if got := stored.Resource().Attributes().AsRaw(); len(got) != 1 || got["tenant"] != "acme" || stored.Resource().Attributes().Len() != 1 {
+		t.Errorf("resource: %v", got)
+	}
+	scope := stored.ScopeSpans().At(0)
+	if scope.Scope().Attributes().Len() != 0 || scope.Spans().At(0).Attributes().Len() != 0 {
+		t.Errorf("scope %v, span %v", scope.Scope().Attributes().AsRaw(), scope.Spans().At(0).Attributes().AsRaw())
 	}
 }
 

@@ -100,6 +100,9 @@ func (in *Ingest) streamLabels(tenant, sent string) (string, error) {
 	if stored, ok := in.labels.Get(key); ok {
 		return stored, nil
 	}
+	if len(sent) > maxLabelsBytes {
+		return "", fault.New(fault.Invalid, fmt.Sprintf("stream labels of %d bytes exceed the limit of %d", len(sent), maxLabelsBytes))
+	}
 	parsed, err := in.parser.ParseMetric(sent)
 	if err != nil {
 		return "", fault.New(fault.Invalid, fmt.Sprintf("error parsing labels '%s' with error: %s", sent, err))
@@ -108,12 +111,40 @@ func (in *Ingest) streamLabels(tenant, sent string) (string, error) {
 		return "", fault.New(fault.Invalid, fmt.Sprintf("stream '%s' has duplicate label name: '%s'", sent, name))
 	}
 	parsed = parsed.WithoutEmpty()
-	if parsed.Len() == 0 {
-		return "", fault.New(fault.Invalid, "error at least one label pair is required per stream")
+	if err := checkLabels(parsed); err != nil {
+		return "", err
 	}
 	stored := labels.NewBuilder(parsed).Set(in.opts.TenantKey, tenant).Labels().String()
 	in.labels.Add(key, stored)
 	return stored, nil
+}
+
+// What a stream's labels may be. They are below what the embedded Loki takes
+// (relay/engine/config), so that what we acknowledge it doesn't refuse; the last
+// two are Loki's own defaults.
+const (
+	maxLabelsBytes     = 64 << 10
+	maxLabels          = 38
+	maxLabelNameBytes  = 1024
+	maxLabelValueBytes = 2048
+)
+
+func checkLabels(stream labels.Labels) error {
+	switch n := stream.Len(); {
+	case n == 0:
+		return fault.New(fault.Invalid, "error at least one label pair is required per stream")
+	case n > maxLabels:
+		return fault.New(fault.Invalid, fmt.Sprintf("entry for stream '%s' has %d label names; limit %d", stream, n, maxLabels))
+	}
+	return stream.Validate(func(l labels.Label) error {
+		if len(l.Name) > maxLabelNameBytes {
+			return fault.New(fault.Invalid, fmt.Sprintf("stream has a label name too long: '%.100s…'", l.Name))
+		}
+		if len(l.Value) > maxLabelValueBytes {
+			return fault.New(fault.Invalid, fmt.Sprintf("stream has a label value too long: '%.100s…' of label '%s'", l.Value, l.Name))
+		}
+		return nil
+	})
 }
 
 // jsonPush is the JSON form of a push request; see "Ingest logs" in Loki's HTTP

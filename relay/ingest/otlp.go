@@ -16,13 +16,13 @@ const (
 	typeJSON     = "application/json"
 )
 
-// message is what OTLP's requests and responses have in common.
-type message interface {
+// response is what OTLP's responses have in common.
+type response interface {
 	MarshalProto() ([]byte, error)
 	MarshalJSON() ([]byte, error)
 }
 
-// unmarshaler is the other half of it.
+// unmarshaler is what OTLP's requests have in common.
 type unmarshaler interface {
 	UnmarshalProto([]byte) error
 	UnmarshalJSON([]byte) error
@@ -49,7 +49,7 @@ func (in *Ingest) OTLPLogs(w http.ResponseWriter, r *http.Request, tenant string
 	if err := in.decodeOTLP(r, req); err != nil {
 		return err
 	}
-	if err := in.Logs(r.Context(), tenant, req.Logs()); err != nil {
+	if err := in.storeLogs(r.Context(), tenant, req.Logs()); err != nil {
 		return err
 	}
 	return writeOTLP(w, r, plogotlp.NewExportResponse())
@@ -57,10 +57,10 @@ func (in *Ingest) OTLPLogs(w http.ResponseWriter, r *http.Request, tenant string
 
 func (in *Ingest) exportTraces(ctx context.Context, tenant string, req ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 	resp := ptraceotlp.NewExportResponse()
-	refused, err := in.Traces(ctx, tenant, req.Traces())
-	if err == nil && refused.Count > 0 {
-		resp.PartialSuccess().SetRejectedSpans(refused.Count)
-		resp.PartialSuccess().SetErrorMessage(refused.Reason)
+	refused, err := in.storeTraces(ctx, tenant, req.Traces())
+	if err == nil && refused.count > 0 {
+		resp.PartialSuccess().SetRejectedSpans(refused.count)
+		resp.PartialSuccess().SetErrorMessage(refused.reason)
 	}
 	return resp, err
 }
@@ -75,19 +75,21 @@ func (in *Ingest) decodeOTLP(r *http.Request, into unmarshaler) error {
 		return err
 	}
 	defer release()
+	check, decode := checkProtoDepth, into.UnmarshalProto
 	if mediaType == typeJSON {
-		err = into.UnmarshalJSON(body)
-	} else {
-		err = into.UnmarshalProto(body)
+		check, decode = checkJSONDepth, into.UnmarshalJSON
 	}
-	if err != nil {
+	if err := check(body); err != nil {
+		return err
+	}
+	if err := decode(body); err != nil {
 		return fault.New(fault.Invalid, "the request is not OTLP: "+err.Error())
 	}
 	return nil
 }
 
 // writeOTLP answers in the request's own encoding, as OTLP/HTTP demands.
-func writeOTLP(w http.ResponseWriter, r *http.Request, resp message) error {
+func writeOTLP(w http.ResponseWriter, r *http.Request, resp response) error {
 	contentType, encode := typeProtobuf, resp.MarshalProto
 	if fault.IsJSON(r.Header) {
 		contentType, encode = typeJSON, resp.MarshalJSON

@@ -36,11 +36,12 @@ const (
 	labelContainer     = "kubernetes_container_name"
 )
 
-// Logs stores OTLP log records as Loki's own OTLP endpoint would: some resource
+// storeLogs stores OTLP log records as Loki's own OTLP endpoint would: some resource
 // attributes become labels, every other attribute structured metadata, the body
 // the line.
-func (in *Ingest) Logs(ctx context.Context, tenant string, logs plog.Logs) error {
+func (in *Ingest) storeLogs(ctx context.Context, tenant string, logs plog.Logs) error {
 	streams := map[string]*push.Stream{}
+	room := maxGrowth * in.opts.MaxBytes
 	for _, rl := range logs.ResourceLogs().All() {
 		stream, shared, err := in.resourceStream(streams, tenant, rl.Resource())
 		if err != nil {
@@ -56,6 +57,9 @@ func (in *Ingest) Logs(ctx context.Context, tenant string, logs plog.Logs) error
 				if err != nil {
 					return err
 				}
+				if room -= entrySize(entry); room < 0 {
+					return fault.New(fault.TooLarge, "the records are too large together with the attributes that they share")
+				}
 				stream.Entries = append(stream.Entries, entry)
 			}
 		}
@@ -65,6 +69,18 @@ func (in *Ingest) Logs(ctx context.Context, tenant string, logs plog.Logs) error
 		req.Streams = append(req.Streams, *s)
 	}
 	return in.appendStreams(ctx, tenant, req)
+}
+
+// maxGrowth is how much larger than its limit a request may become: each record
+// repeats the attributes of its resource and scope.
+const maxGrowth = 4
+
+func entrySize(e push.Entry) int64 {
+	n := len(e.Line)
+	for _, l := range e.StructuredMetadata {
+		n += len(l.Name) + len(l.Value)
+	}
+	return int64(n)
 }
 
 // resourceStream returns the stream that a resource's records belong to, and the
@@ -89,6 +105,9 @@ func (in *Ingest) resourceStream(streams map[string]*push.Stream, tenant string,
 		b.Set(labelContainer, container.AsString())
 	}
 	b.Set(in.opts.TenantKey, tenant)
+	if err := checkLabels(b.Labels()); err != nil {
+		return nil, nil, err
+	}
 	stored := b.Labels().String()
 	if streams[stored] == nil {
 		streams[stored] = &push.Stream{Labels: stored}
@@ -158,16 +177,9 @@ func appendNumber(meta push.LabelsAdapter, name string, value uint64) push.Label
 	return append(meta, push.LabelAdapter{Name: name, Value: strconv.FormatUint(value, 10)})
 }
 
-// maxDepth bounds attributes within attributes.
-const maxDepth = 16
-
 // flatten appends an attribute as labels: its name as a Prometheus label name, a
 // map as one label for each leaf, joined by underscores.
 func flatten(meta push.LabelsAdapter, prefix, name string, value pcommon.Value) (push.LabelsAdapter, error) {
-	return flattenAt(meta, prefix, name, value, 0)
-}
-
-func flattenAt(meta push.LabelsAdapter, prefix, name string, value pcommon.Value, depth int) (push.LabelsAdapter, error) {
 	if prefix != "" {
 		name = prefix + "_" + name
 	}
@@ -176,11 +188,11 @@ func flattenAt(meta push.LabelsAdapter, prefix, name string, value pcommon.Value
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the attribute "+strconv.Quote(name)+" can't be a label: "+err.Error())
 	}
-	if value.Type() != pcommon.ValueTypeMap || depth == maxDepth {
+	if value.Type() != pcommon.ValueTypeMap {
 		return append(meta, push.LabelAdapter{Name: label, Value: value.AsString()}), nil
 	}
 	for name, value := range value.Map().All() {
-		if meta, err = flattenAt(meta, label, name, value, depth+1); err != nil {
+		if meta, err = flatten(meta, label, name, value); err != nil {
 			return nil, err
 		}
 	}

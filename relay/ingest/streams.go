@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/relay/fault"
 )
 
 // The structured metadata that we add; queries and provisioning depend on these
@@ -20,6 +22,10 @@ const (
 	metaLevel        = "level"
 )
 
+// maxMetadata bounds the labels of one entry: what Loki does with them grows with
+// the square of their number.
+const maxMetadata = 1000
+
 // appendStreams enriches, encodes and stores the entries of a request.
 func (in *Ingest) appendStreams(ctx context.Context, tenant string, req *push.PushRequest) error {
 	entries, bytes := 0, 0
@@ -27,6 +33,9 @@ func (in *Ingest) appendStreams(ctx context.Context, tenant string, req *push.Pu
 	for i := range req.Streams {
 		for j := range req.Streams[i].Entries {
 			e := &req.Streams[i].Entries[j]
+			if len(e.StructuredMetadata) > maxMetadata {
+				return fault.New(fault.Invalid, fmt.Sprintf("an entry has %d structured metadata labels; limit %d", len(e.StructuredMetadata), maxMetadata))
+			}
 			facts.Extract(e.Line)
 			in.enrich(e, &facts)
 			entries++
@@ -72,12 +81,8 @@ func has(meta push.LabelsAdapter, name string) bool {
 	return slices.ContainsFunc(meta, func(l push.LabelAdapter) bool { return l.Name == name })
 }
 
+// set replaces every label of the name by one.
 func set(meta push.LabelsAdapter, name, value string) push.LabelsAdapter {
-	for i := range meta {
-		if meta[i].Name == name {
-			meta[i].Value = value
-			return meta
-		}
-	}
+	meta = slices.DeleteFunc(meta, func(l push.LabelAdapter) bool { return l.Name == name })
 	return append(meta, push.LabelAdapter{Name: name, Value: value})
 }

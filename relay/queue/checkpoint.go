@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +27,8 @@ func readCheckpoint(path string) (checkpoint, error) {
 	if err != nil {
 		return c, fmt.Errorf("read the checkpoint: %w", err)
 	}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return c, fmt.Errorf("read the checkpoint %s: %w", path, err)
+	if err := json.Unmarshal(b, &c); err != nil || c.Delivered == nil {
+		return checkpoint{Delivered: map[string]uint64{}}, fmt.Errorf("read the checkpoint %s: %w", path, cmp.Or(err, errors.New("it is empty")))
 	}
 	return c, nil
 }

@@ -1,10 +1,15 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/prometheus/prometheus/tsdb/wlog"
 	"github.com/prometheus/prometheus/util/compression"
@@ -35,12 +40,18 @@ type segmentLog struct {
 
 // openLog reads what is in dir, hands each record to replay, and opens a new
 // segment for writing. A segment that is torn or damaged is read up to the
-// damage and never keeps the later ones from being read.
-func openLog(dir string, log *slog.Logger, replay func(record) (keep bool)) (*segmentLog, error) {
+// damage, never keeps the later ones from being read, and is kept in the
+// directory damaged. A segment that can't be read is an error.
+func openLog(dir, damaged string, log *slog.Logger, replay func(record) (keep bool)) (_ *segmentLog, err error) {
 	wal, err := wlog.NewSize(log, nil, dir, segmentBytes, compression.None)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			closeQuietly(wal)
+		}
+	}()
 	first, last, err := wlog.Segments(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list the log's segments: %w", err)
@@ -48,11 +59,38 @@ func openLog(dir string, log *slog.Logger, replay func(record) (keep bool)) (*se
 	l := &segmentLog{wal: wal, active: last, pending: map[int]int{}, oldest: first}
 	for i := first; i < last; i++ {
 		if err := l.readSegment(i, replay); err != nil {
-			log.Warn("a segment of the queue's log ends early; what stands before was kept",
-				"segment", wlog.SegmentName(dir, i), "err", err)
+			if !isDamage(err) {
+				return nil, fmt.Errorf("read the log: %w", err)
+			}
+			if err := keepDamaged(wlog.SegmentName(dir, i), damaged); err != nil {
+				return nil, err
+			}
+			log.Warn("a segment of the queue's log is damaged; what stands before the damage is delivered, and a copy is kept",
+				"segment", wlog.SegmentName(dir, i), "copies", damaged, "err", err)
 		}
 	}
 	return l, l.truncate()
+}
+
+// isDamage tells damaged bytes from bytes that could not be read: wlog wraps both
+// in a CorruptionErr.
+func isDamage(err error) bool {
+	var corruption *wlog.CorruptionErr
+	var errno syscall.Errno
+	return errors.As(err, &corruption) && !errors.As(err, &errno)
+}
+
+// keepDamaged links a segment into another directory, since it is removed from
+// the log when what could be read of it is delivered.
+func keepDamaged(segment, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keep a damaged segment: %w", err)
+	}
+	kept := filepath.Join(dir, fmt.Sprintf("%d-%s", time.Now().UnixNano(), filepath.Base(segment)))
+	if err := os.Link(segment, kept); err != nil {
+		return fmt.Errorf("keep a damaged segment: %w", err)
+	}
+	return nil
 }
 
 func (l *segmentLog) readSegment(i int, replay func(record) bool) error {
@@ -123,6 +161,14 @@ func (l *segmentLog) rotate() error {
 	defer l.mu.Unlock()
 	l.active, l.written = next, 0
 	return nil
+}
+
+// size is about how many bytes the log takes on disk: a segment counts as the
+// size at which it is ended.
+func (l *segmentLog) size() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(l.active-l.oldest) * rotateBytes
 }
 
 // delivered takes one record out of its segment's count and removes the segments

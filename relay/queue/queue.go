@@ -13,8 +13,7 @@ import (
 )
 
 var (
-	// ErrFull is returned when the requests that wait have reached
-	// [Options.MaxBytes].
+	// ErrFull is returned when what waits has reached [Options.MaxBytes].
 	ErrFull = errors.New("the queue is full")
 	// ErrClosed is returned once [Queue.Run] is ending.
 	ErrClosed = errors.New("the queue is closed")
@@ -31,8 +30,9 @@ type Send func(ctx context.Context, tenant string, body []byte) error
 type Options struct {
 	// Dir holds the log and the checkpoint; it is made when it isn't there.
 	Dir string
-	// MaxBytes bounds the requests that wait, over all tenants, on disk and in
-	// memory.
+	// MaxBytes bounds the requests that wait, over all tenants, in memory. The
+	// log on disk takes up to diskFactor times as much: it can only let go of its
+	// oldest segments, and what waits in one keeps the delivered requests behind it.
 	MaxBytes int64
 	// Send delivers.
 	Send Send
@@ -82,13 +82,13 @@ func Open(o Options) (*Queue, error) {
 	}
 	done, err := readCheckpoint(q.checkpointPath())
 	if err != nil {
-		return nil, err
+		o.Log.Warn("the queue's checkpoint can't be used; what it knew as delivered is delivered again", "err", err)
 	}
 	q.delivered = done.Delivered
 	for _, n := range q.delivered {
 		q.sequence = max(q.sequence, n+1)
 	}
-	if q.log, err = openLog(filepath.Join(o.Dir, "log"), o.Log, q.replay); err != nil {
+	if q.log, err = openLog(filepath.Join(o.Dir, "log"), filepath.Join(o.Dir, "damaged"), o.Log, q.replay); err != nil {
 		return nil, err
 	}
 	return q, nil
@@ -128,10 +128,10 @@ func (q *Queue) Append(ctx context.Context, tenant string, body []byte) error {
 	if tenant == "" || len(tenant) > maxTenantBytes {
 		return fmt.Errorf("queue a request: the tenant's name has %d bytes", len(tenant))
 	}
-	if len(body) > commitBytes {
+	c := &commit{record: newRecord(tenant, body), done: make(chan error, 1)}
+	if n := len(c.record.raw); n > commitBytes || int64(n) > q.opts.MaxBytes {
 		return ErrTooLarge
 	}
-	c := &commit{record: newRecord(tenant, body), done: make(chan error, 1)}
 	if err := q.reserve(len(c.record.raw)); err != nil {
 		return err
 	}
@@ -149,15 +149,22 @@ func (q *Queue) Append(ctx context.Context, tenant string, body []byte) error {
 	return <-c.done
 }
 
+// diskFactor bounds the log on disk, in units of MaxBytes.
+const diskFactor = 4
+
 func (q *Queue) reserve(n int) error {
+	onDisk := q.log.size()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.bytes+int64(n) > q.opts.MaxBytes {
+	if q.bytes+int64(n) > q.opts.MaxBytes || onDisk > max(diskFactor*q.opts.MaxBytes, 2*rotateBytes) {
 		return ErrFull
 	}
 	q.bytes += int64(n)
 	return nil
 }
+
+// Close closes a queue that was opened and isn't run; Run closes it otherwise.
+func (q *Queue) Close() error { return q.log.wal.Close() }
 
 func (q *Queue) release(n int) {
 	q.mu.Lock()

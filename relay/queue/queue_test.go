@@ -238,6 +238,94 @@ func TestTornTailKeepsWhatStandsBefore(t *testing.T) {
 	if got := e.stored("acme"); !slices.Equal(got, want) {
 		t.Errorf("received %q", got)
 	}
+	if kept, err := os.ReadDir(filepath.Join(dir, "damaged")); err != nil || len(kept) != 1 {
+		t.Errorf("damaged segments kept: %v %v", kept, err)
+	}
+}
+
+func TestSegmentThatCannotBeReadIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "log", "00000000"), 0o700); err != nil { // a directory in a segment's place
+		t.Fatal(err)
+	}
+	o := Options{Dir: dir, MaxBytes: 1 << 20, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}
+	if q, err := Open(o); err == nil {
+		t.Errorf("opened %v", q)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "log", "00000000")); err != nil {
+		t.Errorf("what can't be read was removed: %v", err)
+	}
+}
+
+func TestRecordOfANewerVersionIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir, &fakeEngine{answer: func(string, string) error { return errTransient }}, 1<<20)
+	stop := run(t, q)
+	mustAppend(t, q, "acme", "x")
+	stop()
+	l, err := openLog(filepath.Join(dir, "log"), filepath.Join(dir, "damaged"), slog.New(slog.DiscardHandler), func(record) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.wal.Log([]byte{recordVersion + 1}), l.wal.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o := q.opts
+	o.Registerer = prometheus.NewRegistry()
+	if _, err := Open(o); !errors.Is(err, errRecord) {
+		t.Errorf("opened over a record of another version: %v", err)
+	}
+}
+
+func TestUnusableCheckpointMeansDeliveryAgain(t *testing.T) {
+	for _, content := range []string{"", "{", "null"} {
+		dir := t.TempDir()
+		q := open(t, dir, &fakeEngine{answer: func(string, string) error { return errTransient }}, 1<<20)
+		stop := run(t, q)
+		mustAppend(t, q, "acme", "x")
+		stop()
+		if err := os.WriteFile(filepath.Join(dir, "checkpoint.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e := &fakeEngine{}
+		stop = run(t, open(t, dir, e, 1<<20))
+		eventually(t, "it is delivered", func() bool { return len(e.stored("acme")) == 1 })
+		stop()
+	}
+}
+
+func TestRequestThatCouldNeverFit(t *testing.T) {
+	q := open(t, t.TempDir(), &fakeEngine{}, 100)
+	defer run(t, q)()
+	if err := q.Append(context.Background(), "acme", make([]byte, 100)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A tenant that isn't delivered holds on to the oldest segment, and so to all
+// that come after it; the disk must not fill up.
+func TestDiskIsBounded(t *testing.T) {
+	e := &fakeEngine{answer: func(tenant, _ string) error {
+		if tenant == "stalled" {
+			return errTransient
+		}
+		return errPermanent // gone, and not kept
+	}}
+	q := open(t, t.TempDir(), e, 9<<20)
+	defer run(t, q)()
+	mustAppend(t, q, "stalled", "waits")
+	big := make([]byte, 8<<20)
+	for range 100 {
+		var err error
+		eventually(t, "there is room in memory or the disk is full", func() bool {
+			err = q.Append(context.Background(), "acme", big)
+			return err == nil || q.log.size() > diskFactor*9<<20
+		})
+		if errors.Is(err, ErrFull) {
+			return
+		}
+	}
+	t.Error("100 requests of 8 MiB were taken")
 }
 
 func TestFullQueueRefuses(t *testing.T) {
@@ -253,13 +341,13 @@ func TestFullQueueRefuses(t *testing.T) {
 	q := open(t, t.TempDir(), e, 100)
 	defer run(t, q)()
 	mustAppend(t, q, "acme", "fits in with its header")
-	err := q.Append(context.Background(), "globex", make([]byte, 90))
+	err := q.Append(context.Background(), "globex", make([]byte, 70))
 	if !errors.Is(err, ErrFull) {
 		t.Fatalf("appending to a full queue: %v", err)
 	}
 	close(gate)
 	eventually(t, "there is room again", func() bool {
-		return q.Append(context.Background(), "globex", make([]byte, 80)) == nil
+		return q.Append(context.Background(), "globex", make([]byte, 70)) == nil
 	})
 }
 

@@ -46,7 +46,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	close(q.stopped)
 	cancel()
 	deliverers.Wait()
-	return errors.Join(q.saveCheckpoint(), q.log.wal.Close())
+	return errors.Join(q.saveCheckpoint(), q.Close())
 }
 
 // gather takes with c what else waits to be committed, so that one sync serves
@@ -108,5 +108,11 @@ func (q *Queue) saveCheckpoint() error {
 	}
 	q.dirty = false
 	q.mu.Unlock()
-	return c.write(q.checkpointPath())
+	err := c.write(q.checkpointPath())
+	if err != nil {
+		q.mu.Lock()
+		q.dirty = true
+		q.mu.Unlock()
+	}
+	return err
 }

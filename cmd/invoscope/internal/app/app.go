@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,7 +45,7 @@ type supervised interface {
 }
 
 // New makes a daemon: after it, the addresses are taken and the data directory
-// is ours, but nothing runs. Close what it returned when Run isn't called.
+// is ours, but nothing runs. Run gives back what New took.
 func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
 	defer func() {
@@ -62,6 +63,10 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if a.lock, err = lockDir(a.cfg.DataDir); err != nil {
 		return nil, err
 	}
+	// A daemon that was killed has left the addresses it had.
+	if err := runinfo.Remove(a.cfg.DataDir); err != nil {
+		return nil, err
+	}
 	if a.sockets, err = listen(cfg.Listen); err != nil {
 		return nil, err
 	}
@@ -74,7 +79,10 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if err := a.openQueues(); err != nil {
 		return nil, err
 	}
-	return a, a.openRelay()
+	if err := a.openRelay(); err != nil {
+		return nil, errors.Join(err, a.logs.Close(), a.traces.Close())
+	}
+	return a, nil
 }
 
 func (a *App) openTenancy() error {
@@ -97,11 +105,13 @@ func (a *App) ensureToken() error {
 
 func (a *App) openQueues() error {
 	var err error
-	if a.logs, err = a.openQueue("logs", a.loki.Push); err != nil {
+	if a.logs, err = a.openQueue("logs", onceReady(a.loki)); err != nil {
 		return err
 	}
-	a.traces, err = a.openQueue("traces", a.tempo.Push)
-	return err
+	if a.traces, err = a.openQueue("traces", onceReady(a.tempo)); err != nil {
+		return errors.Join(err, a.logs.Close())
+	}
+	return nil
 }
 
 func (a *App) openQueue(signal string, send queue.Send) (*queue.Queue, error) {
@@ -117,6 +127,21 @@ func (a *App) openQueue(signal string, send queue.Send) (*queue.Queue, error) {
 		return nil, fmt.Errorf("open the queue of %s: %w", signal, err)
 	}
 	return q, nil
+}
+
+// onceReady delivers to an engine from when it was ready once. What answers at a
+// mistyped URL isn't the engine, and must not get to refuse requests for good.
+func onceReady(e engine.Engine) queue.Send {
+	var seen atomic.Bool
+	return func(ctx context.Context, tenant string, body []byte) error {
+		if !seen.Load() {
+			if err := e.Ready(ctx); err != nil {
+				return err
+			}
+			seen.Store(true)
+		}
+		return e.Push(ctx, tenant, body)
+	}
 }
 
 // verdict reads an engine's answer to a delivery.

@@ -2,10 +2,10 @@ package app
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/relay/engine"
@@ -25,9 +25,9 @@ func (a *App) openEngines() error {
 func (a *App) openLoki() (supervised, error) {
 	c := a.cfg.Engines.Loki
 	if c.URL != "" {
-		return engine.NewRemoteLoki(engine.RemoteOptions{URL: c.URL, Header: reveal(c.Headers)})
+		return engine.NewRemoteLoki(c.Remote())
 	}
-	o, err := a.embedded("loki", c.Binary)
+	o, err := a.embedded("loki", c.Binary, c.Retention)
 	if err != nil {
 		return nil, err
 	}
@@ -37,16 +37,16 @@ func (a *App) openLoki() (supervised, error) {
 func (a *App) openTempo() (supervised, error) {
 	c := a.cfg.Engines.Tempo
 	if c.URL != "" {
-		return engine.NewRemoteTempo(engine.RemoteOptions{URL: c.URL, OTLPEndpoint: c.OTLP, Header: reveal(c.Headers)})
+		return engine.NewRemoteTempo(c.Remote())
 	}
-	o, err := a.embedded("tempo", c.Binary)
+	o, err := a.embedded("tempo", c.Binary, c.Retention)
 	if err != nil {
 		return nil, err
 	}
 	return engine.NewTempo(o), nil
 }
 
-func (a *App) embedded(name, binary string) (engine.EmbeddedOptions, error) {
+func (a *App) embedded(name, binary string, retention config.Duration) (engine.EmbeddedOptions, error) {
 	if binary == "" {
 		var err error
 		if binary, err = findBinary(name); err != nil {
@@ -56,6 +56,7 @@ func (a *App) embedded(name, binary string) (engine.EmbeddedOptions, error) {
 	return engine.EmbeddedOptions{
 		Binary:     binary,
 		DataDir:    filepath.Join(a.cfg.DataDir, name),
+		Retention:  time.Duration(retention),
 		Log:        a.log,
 		Registerer: a.registry,
 	}, nil
@@ -74,12 +75,4 @@ func findBinary(name string) (string, error) {
 		return "", fmt.Errorf("there is no %s beside invoscope or on the PATH: run `make engines`, or set engines.%s.binary or engines.%s.url", name, name, name)
 	}
 	return path, nil
-}
-
-func reveal(secrets map[string]config.Secret) http.Header {
-	plain := http.Header{}
-	for name, s := range secrets {
-		plain.Set(name, string(s))
-	}
-	return plain
 }

@@ -98,8 +98,24 @@ func stop(running []started) error {
 	return errors.Join(errs...)
 }
 
+// sayWaiting is how often a daemon that waits for its engines says why.
+const sayWaiting = 10 * time.Second
+
 func (a *App) awaitEngines(ctx context.Context) error {
-	return errors.Join(engine.WaitReady(ctx, a.loki), engine.WaitReady(ctx, a.tempo))
+	for _, e := range []engine.Engine{a.loki, a.tempo} {
+		for ctx.Err() == nil {
+			soon, cancel := context.WithTimeout(ctx, sayWaiting)
+			err := engine.WaitReady(soon, e)
+			cancel()
+			if err == nil {
+				break
+			}
+			if ctx.Err() == nil {
+				a.log.Warn("waiting for an engine", "err", err)
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 // renewEvery is how often the daemon looks whether its token will expire.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -28,9 +29,9 @@ const (
 // servers returns what serves the four ports.
 func (a *App) servers(ready *atomic.Bool) []func(context.Context) error {
 	return []func(context.Context) error{
-		func(ctx context.Context) error { return serveHTTP(ctx, a.sockets.http, a.relay.Public()) },
-		func(ctx context.Context) error { return serveHTTP(ctx, a.sockets.otlpHTTP, a.relay.OTLP()) },
-		func(ctx context.Context) error { return serveHTTP(ctx, a.sockets.admin, a.admin(ready)) },
+		func(ctx context.Context) error { return a.serveHTTP(ctx, a.sockets.http, a.relay.Public()) },
+		func(ctx context.Context) error { return a.serveHTTP(ctx, a.sockets.otlpHTTP, a.relay.OTLP()) },
+		func(ctx context.Context) error { return a.serveHTTP(ctx, a.sockets.admin, a.admin(ready)) },
 		func(ctx context.Context) error { return serveGRPC(ctx, a.sockets.otlpGRPC, a.relay.GRPC()) },
 	}
 }
@@ -58,7 +59,7 @@ func (a *App) admin(ready *atomic.Bool) http.Handler {
 
 // serveHTTP serves HTTP/1.1 and HTTP/2 without TLS until ctx ends, then lets
 // requests finish.
-func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
+func (a *App) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -68,6 +69,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients' broken connections
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()

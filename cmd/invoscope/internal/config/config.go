@@ -2,9 +2,14 @@ package config
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/alecthomas/units"
+	"github.com/prometheus/common/model"
+
+	"github.com/invoscope/invoscope/relay/engine"
 )
 
 // Config is all that a user can set. The YAML keys are the documentation's.
@@ -49,17 +54,39 @@ type Engines struct {
 
 // Loki is a program to run or, with a URL, a server to use.
 type Loki struct {
-	Binary  string            `yaml:"binary"`  // empty: loki beside invoscope, else on the PATH
-	URL     string            `yaml:"url"`     // http(s)://host[:port][/prefix]
-	Headers map[string]Secret `yaml:"headers"` // sent with every request to URL
+	Binary    string            `yaml:"binary"`     // empty: loki beside invoscope, else on the PATH
+	Retention Duration          `yaml:"retention"`  // of the program's data
+	URL       string            `yaml:"url"`        // http(s)://host[:port][/prefix]
+	Headers   map[string]Secret `yaml:"headers"`    // sent with every request to URL
+	ReadyPath string            `yaml:"ready_path"` // what to ask below URL whether it is ready; empty: /ready
 }
 
 // Tempo is a program to run or, with a URL, a server to use.
 type Tempo struct {
-	Binary  string            `yaml:"binary"`  // empty: tempo beside invoscope, else on the PATH
-	URL     string            `yaml:"url"`     // http(s)://host[:port][/prefix], for queries
-	OTLP    string            `yaml:"otlp"`    // http(s)://host:port of its OTLP/gRPC receiver
-	Headers map[string]Secret `yaml:"headers"` // sent with every request to either
+	Binary    string            `yaml:"binary"`     // empty: tempo beside invoscope, else on the PATH
+	Retention Duration          `yaml:"retention"`  // of the program's data
+	URL       string            `yaml:"url"`        // http(s)://host[:port][/prefix], for queries
+	OTLP      string            `yaml:"otlp"`       // http(s)://host:port of its OTLP/gRPC receiver
+	Headers   map[string]Secret `yaml:"headers"`    // sent with every request to either
+	ReadyPath string            `yaml:"ready_path"` // what to ask below URL whether it is ready; empty: /ready
+}
+
+// Remote is the server as the relay reaches it.
+func (l Loki) Remote() engine.RemoteOptions {
+	return engine.RemoteOptions{URL: l.URL, Header: reveal(l.Headers), ReadyPath: l.ReadyPath}
+}
+
+// Remote is the server as the relay reaches it.
+func (t Tempo) Remote() engine.RemoteOptions {
+	return engine.RemoteOptions{URL: t.URL, OTLPEndpoint: t.OTLP, Header: reveal(t.Headers), ReadyPath: t.ReadyPath}
+}
+
+func reveal(secrets map[string]Secret) http.Header {
+	plain := http.Header{}
+	for name, s := range secrets {
+		plain.Set(name, string(s))
+	}
+	return plain
 }
 
 // Ingest bounds what is taken in.
@@ -91,6 +118,22 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 // MarshalText prints a size that UnmarshalText reads.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(units.Base2Bytes(b).String()), nil }
 
+// Duration is a time span, written as Go does (36h, 90m) or in days (14d).
+type Duration time.Duration
+
+// UnmarshalText parses a time span.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := model.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("want a time span such as 14d or 36h, not %q", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// MarshalText prints a time span that UnmarshalText reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(model.Duration(d).String()), nil }
+
 // Secret is a string that never prints.
 type Secret string
 
@@ -105,6 +148,8 @@ func (Secret) GoString() string { return hidden }
 // MarshalText hides the secret.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
+const defaultRetention = Duration(14 * 24 * time.Hour)
+
 // Default is the configuration of a daemon that was told nothing.
 func Default() Config {
 	return Config{
@@ -117,6 +162,7 @@ func Default() Config {
 		},
 		Log:     Log{Level: "info", Format: "text"},
 		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},
+		Engines: Engines{Loki: Loki{Retention: defaultRetention}, Tempo: Tempo{Retention: defaultRetention}},
 		Ingest:  Ingest{MaxRequestBytes: 10 << 20},
 		Queue:   Queue{MaxBytes: 256 << 20},
 	}

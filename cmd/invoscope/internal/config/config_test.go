@@ -55,7 +55,7 @@ engines:
 	want := Default()
 	want.Listen.HTTP, want.Listen.Admin = "10.0.0.1:3200", "127.0.0.1:0"
 	want.Ingest.MaxRequestBytes = 20 << 20
-	want.Engines.Loki = Loki{URL: "https://loki.example.com", Headers: map[string]Secret{"Authorization": "Basic c2VjcmV0"}}
+	want.Engines.Loki = Loki{Retention: defaultRetention, URL: "https://loki.example.com", Headers: map[string]Secret{"Authorization": "Basic c2VjcmV0"}}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -100,20 +100,25 @@ F:4:14: log.level: unsupported "loud" (want debug, info, warn, error)
 F:5:20: queue.max_bytes: must be at least ingest.max_request_bytes
 F:6:27: tenancy.default_tenant: tenant name "a|b" is not valid (want 1 to 64 of a-z, A-Z, 0-9, _ and -)`,
 		},
-		"a far-off key":   {"zzzzzz: 1\n", `F:1:1: unknown key "zzzzzz" (want data_dir, listen, log, tenancy, engines, ingest, queue)`},
-		"twice":           {"log: {level: info, level: debug}\n", `F:1:20: log.level: stands twice`},
-		"a list":          {"listen: [a]\n", `F:1:9: listen: want a mapping`},
-		"a mapping":       {"data_dir: {a: b}\n", `F:1:11: data_dir: want a single value`},
-		"a size":          {"queue: {max_bytes: many}\n", `F:1:20: queue.max_bytes: want a size such as 10MiB, not "many"`},
-		"environment":     {"data_dir: ${INVOSCOPE_TEST_UNSET}/x\n", `F:1:11: data_dir: the environment variable INVOSCOPE_TEST_UNSET is not set`},
-		"syntax":          {"listen:\n\thttp: x\n", `F:2:1: found character that cannot start any token`},
-		"two engines":     {"engines: {loki: {binary: a, url: 'http://b'}}\n", `F:1:26: engines.loki.binary: set either binary or url`},
-		"half a Tempo":    {"engines: {tempo: {url: 'http://b'}}\n", `F:1:24: engines.tempo.url: a remote Tempo needs both url and otlp`},
-		"a bad URL":       {"engines: {loki: {url: 'b:1'}}\n", `F:1:23: engines.loki.url: want http://host or https://host, not "b:1"`},
+		"a far-off key": {"zzzzzz: 1\n", `F:1:1: unknown key "zzzzzz" (want data_dir, listen, log, tenancy, engines, ingest, queue)`},
+		"twice":         {"log: {level: info, level: debug}\n", `F:1:20: log.level: stands twice`},
+		"a list":        {"listen: [a]\n", `F:1:9: listen: want a mapping`},
+		"a mapping":     {"data_dir: {a: b}\n", `F:1:11: data_dir: want a single value`},
+		"a size":        {"queue: {max_bytes: many}\n", `F:1:20: queue.max_bytes: want a size such as 10MiB, not "many"`},
+		"environment":   {"data_dir: ${INVOSCOPE_TEST_UNSET}/x\n", `F:1:11: data_dir: the environment variable INVOSCOPE_TEST_UNSET is not set`},
+		"syntax":        {"listen:\n\thttp: x\n", `F:2:1: found character that cannot start any token`},
+		"two engines":   {"engines: {loki: {binary: a, url: 'http://b'}}\n", `F:1:26: engines.loki.binary: set either binary or url`},
+		"half a Tempo":  {"engines: {tempo: {url: 'http://b'}}\n", `F:1:24: engines.tempo.url: a remote Tempo needs both url and otlp`},
+		"a retention": {"engines: {loki: {retention: 1h}, tempo: {retention: soon}}\n", `F:1:29: engines.loki.retention: must be at least a day
+F:1:53: engines.tempo.retention: want a time span such as 14d or 36h, not "soon"`},
+		"a tenant header": {"engines: {loki: {url: 'http://b', headers: {x-scope-orgid: a}}}\n", `F:1:44: engines.loki.headers: must not name a tenant: the token does`},
+		"a password":      {"engines: {loki: {url: 'http://u:p@b'}}\n", `F:1:23: engines.loki.url: want http://host or https://host, without credentials (they go into headers) or a query`},
+		"lost headers":    {"engines: {loki: {headers: {a: b}}}\n", `F:1:27: engines.loki.headers: are for a url`},
+		"a bad URL":       {"engines: {loki: {url: 'b:1'}}\n", `F:1:23: engines.loki.url: want http://host or https://host, without credentials (they go into headers) or a query`},
 		"two documents":   {"log: {}\n---\nlog: {}\n", `F:2:1: a second YAML document`},
 		"a label's name":  {"tenancy: {key: a-b}\n", `F:1:16: tenancy.key: want a label name: letters, digits and underscores, not a digit first`},
 		"a huge port":     {"listen: {http: 'x:70000'}\n", `F:1:16: listen.http: want host:port, not "x:70000"`},
-		"a small request": {"ingest: {max_request_bytes: 1}\n", `F:1:29: ingest.max_request_bytes: must be at least 64KiB`},
+		"a small request": {"ingest: {max_request_bytes: 1}\n", `F:1:29: ingest.max_request_bytes: must be between 64KiB and 32MiB`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.yaml, nil)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"iter"
 	"net"
 	"net/url"
@@ -8,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -21,7 +24,11 @@ var (
 	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 )
 
-const minRequestBytes = 64 << 10
+const (
+	minRequestBytes = 64 << 10
+	// maxRequestBytes leaves room to what the queue and the engines take at once.
+	maxRequestBytes = 32 << 20
+)
 
 // problems returns all that is wrong with the values, without places.
 func (c Config) problems() []Problem {
@@ -45,30 +52,65 @@ func (c Config) problems() []Problem {
 		add("tenancy.default_tenant", err.Error())
 	}
 	check(labelName.MatchString(c.Tenancy.Key), "tenancy.key", "want a label name: letters, digits and underscores, not a digit first")
-	check(c.Ingest.MaxRequestBytes >= minRequestBytes, "ingest.max_request_bytes", "must be at least 64KiB")
+	check(c.Ingest.MaxRequestBytes >= minRequestBytes && c.Ingest.MaxRequestBytes <= maxRequestBytes, "ingest.max_request_bytes", "must be between 64KiB and 32MiB")
 	check(c.Queue.MaxBytes >= c.Ingest.MaxRequestBytes, "queue.max_bytes", "must be at least ingest.max_request_bytes")
 	return append(list, c.Engines.problems()...)
 }
 
+// minRetention is what the engines can work with.
+const minRetention = Duration(24 * time.Hour)
+
 func (e Engines) problems() []Problem {
 	var list []Problem
-	add := func(path, message string) { list = append(list, Problem{Path: path, Message: message}) }
-	both := "set either binary or url"
-	if e.Loki.Binary != "" && e.Loki.URL != "" {
-		add("engines.loki.binary", both)
+	check := func(ok bool, path, message string) {
+		if !ok {
+			list = append(list, Problem{Path: path, Message: message})
+		}
 	}
-	if e.Tempo.Binary != "" && e.Tempo.URL != "" {
-		add("engines.tempo.binary", both)
-	}
-	if (e.Tempo.URL == "") != (e.Tempo.OTLP == "") {
-		add("engines.tempo.url", "a remote Tempo needs both url and otlp")
-	}
+	check(e.Loki.Binary == "" || e.Loki.URL == "", "engines.loki.binary", "set either binary or url")
+	check(e.Tempo.Binary == "" || e.Tempo.URL == "", "engines.tempo.binary", "set either binary or url")
+	check((e.Tempo.URL == "") == (e.Tempo.OTLP == ""), "engines.tempo.url", "a remote Tempo needs both url and otlp")
 	for path, u := range map[string]string{"engines.loki.url": e.Loki.URL, "engines.tempo.url": e.Tempo.URL, "engines.tempo.otlp": e.Tempo.OTLP} {
-		if u != "" && !validURL(u) {
-			add(path, "want http://host or https://host, not "+strconv.Quote(u))
+		check(u == "" || validURL(u), path, "want http://host or https://host, without credentials (they go into headers) or a query")
+	}
+	for path, retention := range map[string]Duration{"engines.loki.retention": e.Loki.Retention, "engines.tempo.retention": e.Tempo.Retention} {
+		check(retention >= minRetention, path, "must be at least a day")
+	}
+	check(e.Loki.URL != "" || len(e.Loki.Headers) == 0, "engines.loki.headers", "are for a url")
+	check(e.Tempo.URL != "" || len(e.Tempo.Headers) == 0, "engines.tempo.headers", "are for a url")
+	for path, headers := range map[string]map[string]Secret{"engines.loki.headers": e.Loki.Headers, "engines.tempo.headers": e.Tempo.Headers} {
+		for name := range headers {
+			check(!strings.EqualFold(name, "X-Scope-OrgID"), path, "must not name a tenant: the token does")
+		}
+	}
+	return append(list, e.remoteProblems()...)
+}
+
+// remoteProblems asks the engines' own constructors, which connect to nothing.
+func (e Engines) remoteProblems() []Problem {
+	var list []Problem
+	if validURL(e.Loki.URL) {
+		if r, err := engine.NewRemoteLoki(e.Loki.Remote()); err != nil {
+			list = append(list, Problem{Path: "engines.loki.url", Message: err.Error()})
+		} else {
+			discard(r)
+		}
+	}
+	if validURL(e.Tempo.URL) && validURL(e.Tempo.OTLP) {
+		if r, err := engine.NewRemoteTempo(e.Tempo.Remote()); err != nil {
+			list = append(list, Problem{Path: "engines.tempo.url", Message: err.Error()})
+		} else {
+			discard(r)
 		}
 	}
 	return list
+}
+
+// discard lets go of an engine that was never used.
+func discard(r *engine.Remote) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.Run(ended) // it ends at once
 }
 
 func oneOf(value string, want []string) string {
@@ -86,5 +128,5 @@ func validAddress(addr string) bool {
 
 func validURL(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }

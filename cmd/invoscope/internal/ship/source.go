@@ -11,24 +11,32 @@ import (
 type source struct {
 	name string
 	unit string    // of positions: line (from 1) or byte (offset)
-	last time.Time // of the line before, once one had a time
+	last time.Time // of the line before, if it had one or followed one that had
+	read time.Time // when that line was read
 }
 
 func newStdin() *source           { return &source{name: "standard input", unit: "line"} }
 func newFile(path string) *source { return &source{name: path, unit: "byte"} }
 
-// date returns the time of the source's next line: what it says, or else a
-// nanosecond after the line before it, or else now. Loki keeps one of several
-// entries that are equal in time and text; a stack trace may repeat a line.
+// sameRecord is how soon after a line one without a time is taken to continue it.
+const sameRecord = time.Second
+
+// date returns the time of the source's next line, which was read at now: what
+// it says, or else a nanosecond after the line that it continues, or else now.
+// Loki keeps one of several entries that are equal in time and text; a stack
+// trace may repeat a line.
 func (s *source) date(line string, now time.Time) time.Time {
-	if t, ok := correlate.Timestamp(line); ok {
+	t, ok := correlate.Timestamp(line)
+	switch {
+	case ok:
 		s.last = t
-		return t
-	}
-	if s.last.IsZero() {
+	case !s.last.IsZero() && now.Sub(s.read) <= sameRecord:
+		s.last = s.last.Add(time.Nanosecond)
+	default: // the start, or a program that prints some lines without a time
+		s.last = time.Time{}
 		return now
 	}
-	s.last = s.last.Add(time.Nanosecond)
+	s.read = now
 	return s.last
 }
 
