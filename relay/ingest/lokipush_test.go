@@ -1,0 +1,156 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/grafana/loki/pkg/push"
+	"github.com/klauspost/compress/s2"
+
+	"github.com/invoscope/invoscope/relay/fault"
+)
+
+func manyLabels(n int) string {
+	pairs := make([]string, n)
+	for i := range pairs {
+		pairs[i] = fmt.Sprintf(`l%d="x"`, i)
+	}
+	return "{" + strings.Join(pairs, ",") + "}"
+}
+
+func TestLokiPushAnswers(t *testing.T) {
+	good := protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}})
+	goodJSON := []byte(`{"streams":[{"stream":{"a":"b"},"values":[["5000000006","x"],["7","y",{"k":"v"}]]}]}`)
+	bomb := bytes.Repeat([]byte{0}, 10*maxBytes)
+	for name, c := range map[string]struct {
+		header http.Header
+		body   []byte
+		status int
+		says   string
+		stored int
+	}{
+		"protobuf":                {header("Content-Type", "application/x-protobuf"), good, 204, "", 1},
+		"protobuf without a type": {header(), good, 204, "", 1},
+		"protobuf, named snappy":  {header("Content-Encoding", "snappy"), good, 204, "", 1},
+		"JSON":                    {header("Content-Type", "application/json"), goodJSON, 204, "", 1},
+		"JSON with a charset":     {header("Content-Type", "application/json; charset=utf-8"), goodJSON, 204, "", 1},
+		"JSON, gzip":              {header("Content-Type", "application/json", "Content-Encoding", "gzip"), zipped(t, goodJSON), 204, "", 1},
+		"no entries":              {header(), protoPush(t, push.Stream{Labels: `{a="b"}`}), 204, "", 0},
+		"no streams":              {header(), protoPush(t), 422, "at least one valid stream", 0},
+		"no labels":               {header(), protoPush(t, push.Stream{Labels: `{}`, Entries: []push.Entry{entry("x")}}), 400, "at least one label pair", 0},
+		"bad labels":              {header(), protoPush(t, push.Stream{Labels: `{a=b}`, Entries: []push.Entry{entry("x")}}), 400, "error parsing labels", 0},
+		"a label twice":           {header(), protoPush(t, push.Stream{Labels: `{a="b",a="c"}`, Entries: []push.Entry{entry("x")}}), 400, "a", 0},
+		"good and bad labels": {header(), protoPush(t, push.Stream{Labels: `{a=b}`, Entries: []push.Entry{entry("x")}},
+			push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}}), 400, "error parsing labels", 1},
+		"not snappy":            {header(), []byte("nonsense"), 400, "snappy", 0},
+		"not a push request":    {header(), s2.EncodeSnappy(nil, []byte("\xff\xff\xff")), 400, "push.PushRequest", 0},
+		"broken JSON":           {header("Content-Type", "application/json"), goodJSON[:20], 400, "JSON", 0},
+		"a time in JSON":        {header("Content-Type", "application/json"), []byte(`{"streams":[{"stream":{"a":"b"},"values":[["yesterday","x"]]}]}`), 400, "yesterday", 0},
+		"a value of one":        {header("Content-Type", "application/json"), []byte(`{"streams":[{"stream":{"a":"b"},"values":[["1"]]}]}`), 400, "1 elements", 0},
+		"an unknown encoding":   {header("Content-Encoding", "br"), good, 415, "br", 0},
+		"a broken gzip":         {header("Content-Type", "application/json", "Content-Encoding", "gzip"), zipped(t, goodJSON)[:12], 400, "can't be read", 0},
+		"too large":             {header(), bomb, 413, "larger", 0},
+		"a gzip bomb":           {header("Content-Type", "application/json", "Content-Encoding", "gzip"), zipped(t, bomb), 413, "larger", 0},
+		"a snappy bomb":         {header(), s2.EncodeSnappy(nil, bomb), 413, "larger", 0},
+		"a zstd bomb":           {header("Content-Type", "application/json", "Content-Encoding", "zstd"), zstded(t, bomb), 413, "larger", 0},
+		"a lie about its size":  {header(), []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 413, "larger", 0},
+		"long labels":           {header(), protoPush(t, push.Stream{Labels: `{a="` + strings.Repeat("x", 50<<10) + `"}`, Entries: []push.Entry{entry("x")}}), 400, "too long", 0},
+		"too much metadata":     {header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x", make([]push.LabelAdapter, maxMetadata+1)...)}}), 400, "limit 1000", 0},
+		"too many labels":       {header(), protoPush(t, push.Stream{Labels: manyLabels(maxLabels + 1), Entries: []push.Entry{entry("x")}}), 400, "limit 38", 0},
+		"an empty body":         {header(), nil, 400, "snappy", 0},
+		"a forged tenant alone": {header(), protoPush(t, push.Stream{Labels: `{tenant="globex"}`, Entries: []push.Entry{entry("x")}}), 204, "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			w := do(f.LokiPush, fault.Plain, c.header, c.body)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+				t.Errorf("%d %q, want %d and %q", w.Code, w.Body, c.status, c.says)
+			}
+			if got := len(f.logs.bodies); got != c.stored {
+				t.Errorf("%d requests were stored, want %d", got, c.stored)
+			}
+		})
+	}
+}
+
+func TestLokiPushStoresTheTenantAndTheFacts(t *testing.T) {
+	line := `{"timestamp":"2026-11-23T03:14:03.205524Z","level":"DEBUG","fields":{"restate.invocation.id":"` + id + `"}}`
+	f := newFixture(t)
+	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{
+		Labels: `{tenant="globex", z="1", a="2", empty=""}`,
+		Entries: []push.Entry{
+			entry(line),
+			entry(line, push.LabelAdapter{Name: "tenant", Value: "globex"}, push.LabelAdapter{Name: "restate_invocation_id", Value: "forged"}, push.LabelAdapter{Name: "level", Value: "debug"}),
+			entry("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
+		},
+	}))
+	if w.Code != http.StatusNoContent || f.logs.tenant != "acme" {
+		t.Fatalf("%d %s, tenant %q", w.Code, w.Body, f.logs.tenant)
+	}
+	want := []push.Stream{{
+		Labels: `{a="2", tenant="acme", z="1"}`,
+		Entries: []push.Entry{
+			entry(line, push.LabelAdapter{Name: "restate_invocation_id", Value: id}, push.LabelAdapter{Name: "level", Value: "DEBUG"}),
+			entry(line, push.LabelAdapter{Name: "level", Value: "debug"}, push.LabelAdapter{Name: "restate_invocation_id", Value: id}),
+			entry("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
+		},
+	}}
+	if diff := cmp.Diff(want, f.logs.streams(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func FuzzLokiPush(f *testing.F) {
+	f.Add(protoPush(f, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}}), false)
+	f.Add([]byte(`{"streams":[{"stream":{"a":"b"},"values":[["5","x",{"k":"v"}]]}]}`), true)
+	f.Fuzz(func(t *testing.T, body []byte, asJSON bool) {
+		fx := newFixture(t)
+		h := header()
+		if asJSON {
+			h = header("Content-Type", "application/json")
+		}
+		w := do(fx.LokiPush, fault.Plain, h, body)
+		if w.Code >= http.StatusInternalServerError {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		for _, s := range fx.logs.streams(t) {
+			if !strings.Contains(s.Labels, `tenant="acme"`) {
+				t.Errorf("stored as %s", s.Labels)
+			}
+		}
+	})
+}
+
+func BenchmarkLokiPush(b *testing.B) {
+	recorded, err := os.ReadFile("../../testdata/restate/restate-debug.jsonl")
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(recorded)), "\n")
+	for _, n := range []int{10, 100, 900} {
+		b.Run(fmt.Sprintf("%d lines", n), func(b *testing.B) {
+			s := push.Stream{Labels: `{kubernetes_container_name="restate", cluster="x"}`}
+			size := 0
+			for _, line := range lines[:n] {
+				s.Entries = append(s.Entries, entry(line))
+				size += len(line)
+			}
+			body := protoPush(b, s)
+			f := newFixture(b)
+			f.opts.MaxBytes = 10 << 20
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if w := do(f.LokiPush, fault.Plain, header(), body); w.Code != http.StatusNoContent {
+					b.Fatal(w.Code, w.Body)
+				}
+				f.logs.bodies = f.logs.bodies[:0]
+			}
+		})
+	}
+}
