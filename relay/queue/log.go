@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/prometheus/tsdb/wlog"
 	"github.com/prometheus/prometheus/util/compression"
@@ -86,8 +86,8 @@ func keepDamaged(segment, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("keep a damaged segment: %w", err)
 	}
-	kept := filepath.Join(dir, fmt.Sprintf("%d-%s", time.Now().UnixNano(), filepath.Base(segment)))
-	if err := os.Link(segment, kept); err != nil {
+	err := os.Link(segment, filepath.Join(dir, filepath.Base(segment)))
+	if err != nil && !errors.Is(err, fs.ErrExist) { // an earlier start kept it: numbers aren't used again
 		return fmt.Errorf("keep a damaged segment: %w", err)
 	}
 	return nil

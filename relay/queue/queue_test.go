@@ -229,6 +229,7 @@ func TestTornTailKeepsWhatStandsBefore(t *testing.T) {
 	if err := os.WriteFile(segment, b[:end+3], 0o600); err != nil {
 		t.Fatal(err)
 	}
+	run(t, open(t, dir, away, 1<<20))() // a start that delivers nothing: the next finds the same damage
 	e := &fakeEngine{}
 	q = open(t, dir, e, 1<<20)
 	defer run(t, q)()

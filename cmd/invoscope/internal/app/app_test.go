@@ -244,3 +244,22 @@ func TestDaemonEndsWithAFailedStage(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What goes wrong while the daemon ends is not kept from whoever runs it.
+func TestFailureToSaveIsReturned(t *testing.T) {
+	engines, _ := remote(t)
+	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	err = a.Run(ctx, func(runinfo.Info) {
+		if err := a.logs.Close(); err != nil { // so that the queue can't close it at its end
+			t.Error(err)
+		}
+		cancel()
+	})
+	if err == nil || !strings.Contains(err.Error(), "queues: ") {
+		t.Errorf("%v", err)
+	}
+}

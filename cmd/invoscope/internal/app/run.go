@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,6 @@ type stage struct {
 
 // started is a stage that runs until cancel.
 type started struct {
-	name   string
 	cancel context.CancelFunc
 	group  *errgroup.Group
 }
@@ -36,64 +36,57 @@ func (a *App) Run(ctx context.Context, ready func(runinfo.Info)) error {
 		{"queues", []func(context.Context) error{a.logs.Run, a.traces.Run}},
 		{"servers", append(a.servers(&isReady), a.renewToken)},
 	}
-	// A stage that fails ends the daemon.
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	var running []started
 	for _, s := range stages {
-		running = append(running, start(ctx, s, fail))
+		running = append(running, start(ctx, s, end))
 	}
+	var err error
 	if a.awaitEngines(ctx) == nil {
-		a.info.HTTP = "http://" + dialable(a.sockets.http)
-		a.info.OTLPGRPC = dialable(a.sockets.otlpGRPC)
-		a.info.OTLPHTTP = "http://" + dialable(a.sockets.otlpHTTP)
-		a.info.Admin = "http://" + dialable(a.sockets.admin)
-		if err := runinfo.Write(a.cfg.DataDir, a.info); err != nil {
-			fail(errStage{err})
-		} else {
+		if err = a.announce(); err == nil {
 			isReady.Store(true)
 			ready(a.info)
+			<-ctx.Done()
+			isReady.Store(false)
 		}
 	}
-	<-ctx.Done()
-	isReady.Store(false)
-	return errors.Join(stageError(ctx), runinfo.Remove(a.cfg.DataDir), stop(running))
+	return errors.Join(err, runinfo.Remove(a.cfg.DataDir), stop(running))
 }
 
-// errStage marks the end of the daemon by a stage's failure.
-type errStage struct{ error }
-
-func stageError(ctx context.Context) error {
-	var failed errStage
-	if errors.As(context.Cause(ctx), &failed) {
-		return failed.error
-	}
-	return nil
+// announce writes down where the daemon is.
+func (a *App) announce() error {
+	a.info.HTTP = "http://" + dialable(a.sockets.http)
+	a.info.OTLPGRPC = dialable(a.sockets.otlpGRPC)
+	a.info.OTLPHTTP = "http://" + dialable(a.sockets.otlpHTTP)
+	a.info.Admin = "http://" + dialable(a.sockets.admin)
+	return runinfo.Write(a.cfg.DataDir, a.info)
 }
 
 // start runs a stage in a context of its own: it ends when it is stopped, not
-// when the daemon is told to.
-func start(ctx context.Context, s stage, fail context.CancelCauseFunc) started {
+// when the daemon is told to. A stage that fails ends the daemon.
+func start(ctx context.Context, s stage, end func()) started {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	group, own := errgroup.WithContext(own)
 	for _, run := range s.run {
 		group.Go(func() error {
 			err := run(own)
 			if err != nil {
-				fail(errStage{fmt.Errorf("%s: %w", s.name, err)})
+				end()
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
 			return nil
 		})
 	}
-	return started{name: s.name, cancel: cancel, group: group}
+	return started{cancel: cancel, group: group}
 }
 
-// stop ends the stages, the last first.
+// stop ends the stages, the last first, and returns what went wrong in them.
 func stop(running []started) error {
 	var errs []error
-	for i := len(running) - 1; i >= 0; i-- {
-		running[i].cancel()
-		errs = append(errs, running[i].group.Wait())
+	for _, s := range slices.Backward(running) {
+		s.cancel()
+		errs = append(errs, s.group.Wait())
 	}
 	return errors.Join(errs...)
 }
