@@ -19,6 +19,7 @@ import (
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/ingest"
+	"github.com/invoscope/invoscope/relay/queue"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -88,7 +89,7 @@ type memory struct {
 	panics bool
 }
 
-func (m *memory) Append(_ context.Context, tenant string, _ []byte) error {
+func (m *memory) Append(_ context.Context, tenant string, _ queue.Request) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.panics {

@@ -14,9 +14,9 @@ import (
 	"github.com/invoscope/invoscope/relay/queue"
 )
 
-// Appender stores an encoded request of a tenant durably. It doesn't keep body.
+// Appender stores a tenant's encoded request durably. It doesn't keep its bytes.
 type Appender interface {
-	Append(ctx context.Context, tenant string, body []byte) error
+	Append(ctx context.Context, tenant string, req queue.Request) error
 }
 
 // Options says how an [Ingest] works.
@@ -66,8 +66,8 @@ func New(o Options) (*Ingest, error) {
 const retryWhenFull = 2 * time.Second
 
 // store appends a request and says what a failure means to its sender.
-func store(ctx context.Context, to Appender, tenant string, body []byte) error {
-	err := to.Append(ctx, tenant, body)
+func store(ctx context.Context, to Appender, tenant string, req queue.Request) error {
+	err := to.Append(ctx, tenant, req)
 	switch {
 	case err == nil:
 		return nil

@@ -32,12 +32,12 @@ type memory struct {
 	err    error
 }
 
-func (m *memory) Append(_ context.Context, tenant string, body []byte) error {
+func (m *memory) Append(_ context.Context, tenant string, req queue.Request) error {
 	if m.err != nil {
 		return m.err
 	}
 	m.tenant = tenant
-	m.bodies = append(m.bodies, bytes.Clone(body))
+	m.bodies = append(m.bodies, bytes.Clone(req.Body))
 	return nil
 }
 

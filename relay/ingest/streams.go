@@ -11,6 +11,7 @@ import (
 
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/relay/fault"
+	"github.com/invoscope/invoscope/relay/queue"
 )
 
 // The structured metadata that we add; queries and provisioning depend on these
@@ -49,7 +50,7 @@ func (in *Ingest) appendStreams(ctx context.Context, tenant string, req *push.Pu
 	if err != nil {
 		return err
 	}
-	if err := store(ctx, in.opts.Logs, tenant, s2.EncodeSnappy(nil, raw)); err != nil {
+	if err := store(ctx, in.opts.Logs, tenant, queue.Request{Body: s2.EncodeSnappy(nil, raw), Items: entries}); err != nil {
 		return err
 	}
 	in.metrics.accepted.WithLabelValues("logs").Add(float64(entries))

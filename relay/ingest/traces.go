@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+
+	"github.com/invoscope/invoscope/relay/queue"
 )
 
 // refusal says what of an OTLP request was not taken: its partial success.
@@ -26,7 +28,7 @@ func (in *Ingest) storeTraces(ctx context.Context, tenant string, traces ptrace.
 		if err != nil {
 			return refusal{}, fmt.Errorf("encode the spans: %w", err)
 		}
-		if err := store(ctx, in.opts.Traces, tenant, body); err != nil {
+		if err := store(ctx, in.opts.Traces, tenant, queue.Request{Body: body, Items: kept}); err != nil {
 			return refusal{}, err
 		}
 		in.metrics.accepted.WithLabelValues("traces").Add(float64(kept))

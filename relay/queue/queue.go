@@ -122,13 +122,19 @@ func (q *Queue) enqueue(r record) (t *tenantQueue, fresh bool) {
 	return t, !known
 }
 
-// Append stores a copy of body as a request of tenant, and returns nil once it
-// is on disk. The caller may reuse body.
-func (q *Queue) Append(ctx context.Context, tenant string, body []byte) error {
+// Request is one encoded request, as an engine takes it.
+type Request struct {
+	Body  []byte
+	Items int // log entries or spans in Body; deliveries are formed by it
+}
+
+// Append stores a copy of a tenant's request and returns nil once it is on disk.
+// The caller may reuse the request's bytes.
+func (q *Queue) Append(ctx context.Context, tenant string, req Request) error {
 	if tenant == "" || len(tenant) > maxTenantBytes {
 		return fmt.Errorf("queue a request: the tenant's name has %d bytes", len(tenant))
 	}
-	c := &commit{record: newRecord(tenant, body), done: make(chan error, 1)}
+	c := &commit{record: newRecord(tenant, req.Body), done: make(chan error, 1)}
 	if n := len(c.record.raw); n > commitBytes || int64(n) > q.opts.MaxBytes {
 		return ErrTooLarge
 	}

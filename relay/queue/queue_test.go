@@ -84,9 +84,11 @@ func run(t testing.TB, q *Queue) (stop func()) {
 	})
 }
 
+func request(body string) Request { return Request{Body: []byte(body), Items: 1} }
+
 func mustAppend(t testing.TB, q *Queue, tenant, body string) {
 	t.Helper()
-	if err := q.Append(context.Background(), tenant, []byte(body)); err != nil {
+	if err := q.Append(context.Background(), tenant, request(body)); err != nil {
 		t.Fatalf("append: %v", err)
 	}
 }
@@ -139,7 +141,7 @@ func TestConcurrentAppendsAreAllDelivered(t *testing.T) {
 	var senders sync.WaitGroup
 	for _, b := range want {
 		senders.Go(func() {
-			if err := q.Append(context.Background(), "acme", []byte(b)); err != nil {
+			if err := q.Append(context.Background(), "acme", request(b)); err != nil {
 				t.Errorf("append: %v", err)
 			}
 		})
@@ -298,7 +300,7 @@ func TestUnusableCheckpointMeansDeliveryAgain(t *testing.T) {
 func TestRequestThatCouldNeverFit(t *testing.T) {
 	q := open(t, t.TempDir(), &fakeEngine{}, 100)
 	defer run(t, q)()
-	if err := q.Append(context.Background(), "acme", make([]byte, 100)); !errors.Is(err, ErrTooLarge) {
+	if err := q.Append(context.Background(), "acme", Request{Body: make([]byte, 100)}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("%v", err)
 	}
 }
@@ -319,7 +321,7 @@ func TestDiskIsBounded(t *testing.T) {
 	for range 100 {
 		var err error
 		eventually(t, "there is room in memory or the disk is full", func() bool {
-			err = q.Append(context.Background(), "acme", big)
+			err = q.Append(context.Background(), "acme", Request{Body: big})
 			return err == nil || q.log.size() > diskFactor*9<<20
 		})
 		if errors.Is(err, ErrFull) {
@@ -342,13 +344,13 @@ func TestFullQueueRefuses(t *testing.T) {
 	q := open(t, t.TempDir(), e, 100)
 	defer run(t, q)()
 	mustAppend(t, q, "acme", "fits in with its header")
-	err := q.Append(context.Background(), "globex", make([]byte, 70))
+	err := q.Append(context.Background(), "globex", Request{Body: make([]byte, 70)})
 	if !errors.Is(err, ErrFull) {
 		t.Fatalf("appending to a full queue: %v", err)
 	}
 	close(gate)
 	eventually(t, "there is room again", func() bool {
-		return q.Append(context.Background(), "globex", make([]byte, 70)) == nil
+		return q.Append(context.Background(), "globex", Request{Body: make([]byte, 70)}) == nil
 	})
 }
 
@@ -409,7 +411,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 func TestAppendAfterTheEnd(t *testing.T) {
 	q := open(t, t.TempDir(), &fakeEngine{}, 1<<20)
 	run(t, q)()
-	if err := q.Append(context.Background(), "acme", []byte("late")); !errors.Is(err, ErrClosed) {
+	if err := q.Append(context.Background(), "acme", request("late")); !errors.Is(err, ErrClosed) {
 		t.Errorf("append to a closed queue: %v", err)
 	}
 }
@@ -457,7 +459,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.SetParallelism(16)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if err := q.Append(context.Background(), "acme", body); err != nil {
+					if err := q.Append(context.Background(), "acme", Request{Body: body, Items: 1}); err != nil {
 						b.Error(err)
 					}
 				}
