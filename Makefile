@@ -10,7 +10,7 @@ ARGS ?=
 FUZZTIME ?= 10s
 BENCH ?= .
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
-NESTED := engines/loki engines/tempo test/restate tools
+NESTED := engines/loki engines/tempo test/collector test/restate tools
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # What we ship is static and looks the same wherever it was built. Its version
@@ -24,6 +24,8 @@ TEMPO := github.com/grafana/tempo/cmd
 LOKI_VERSION := $(shell awk '$$1 == "github.com/grafana/loki/v3" { print substr($$2, 2) }' engines/loki/go.mod)
 TEMPO_VERSION := 2.9.0
 ENGINES := bin/loki bin/logcli bin/tempo
+# Other people's programs that tests send with.
+SENDERS := bin/loki-canary bin/otelcol bin/telemetrygen
 
 .PHONY: help
 help: ## List the targets (default)
@@ -36,7 +38,7 @@ build: ## Build bin/invoscope
 .PHONY: engines
 engines: $(ENGINES) ## Build the pinned loki, logcli and tempo into bin/
 
-bin/loki bin/logcli: engines/loki/go.mod engines/loki/go.sum Makefile
+bin/loki bin/logcli bin/loki-canary: engines/loki/go.mod engines/loki/go.sum Makefile
 	cd engines/loki && $(GO_BUILD) -ldflags '-s -w -X github.com/grafana/loki/v3/pkg/util/build.Version=$(LOKI_VERSION)' -o ../../$@ $(LOKI)/$(notdir $@)
 	@touch $@
 
@@ -44,9 +46,23 @@ bin/tempo: engines/tempo/go.mod engines/tempo/go.sum Makefile
 	cd engines/tempo && $(GO_BUILD) -ldflags '-s -w -X main.Version=$(TEMPO_VERSION)' -o ../../$@ $(TEMPO)/$(notdir $@)
 	@touch $@
 
+bin/telemetrygen: test/collector/go.mod test/collector/go.sum
+	cd test/collector && $(GO_BUILD) -ldflags '-s -w' -o ../../$@ github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
+	@touch $@
+
+# The builder writes its sources into a folder that it is told by a variable with
+# a dot in its name, which only env can set.
+bin/otelcol: test/collector/builder.yaml test/collector/go.mod test/collector/go.sum
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	(cd test/collector && CGO_ENABLED=0 env "dist.output_path=$$dir/src" $(GO) tool builder --config builder.yaml --ldflags '-s -w') && \
+	mv "$$dir/src/otelcol" $@
+
 bin/golangci-lint: tools/go.mod tools/go.sum
 	cd tools && $(GO_BUILD) -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
+
+.PHONY: senders
+senders: $(SENDERS) ## Build the pinned OpenTelemetry Collector, telemetrygen and loki-canary into bin/
 
 .PHONY: run
 run: build engines ## Build what is missing and start the daemon (ARGS="--http 127.0.0.1:0 …")
