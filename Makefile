@@ -109,6 +109,12 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 bench: ## Run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: bench-ingest
+bench-ingest: build engines senders ## Measure ingest beside the engines and a Collector, and a stalled tenant (ARGS="-run regexp …")
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench $(ARGS)
+	bin/bench -stall $(ARGS)
+
 .PHONY: clean
 clean: ## Remove bin/ (data/ stays)
 	rm -rf bin
