@@ -78,8 +78,8 @@ test-unit: ## Run the unit tests, with the race detector where there is a C comp
 	$(GO) test $(RACE) -cover ./...
 
 .PHONY: test-integration
-test-integration: build engines ## Run the tests that start the built daemon, the real engines and Restate
-	@echo 'test-integration: engine conformance, replay of the recordings, restart, real Restate'
+test-integration: build engines senders ## Run the tests that start the built daemon, the real engines and senders
+	@echo 'test-integration: engine conformance, replay of the recordings, restart, real senders'
 	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./relay/engine/... ./test/...
 
 .PHONY: lint
