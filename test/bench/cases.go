@@ -40,6 +40,9 @@ type result struct {
 
 // runCases runs every case that is asked for and prints the table.
 func runCases(ctx context.Context, opts options, stdout io.Writer) error {
+	if err := printDisk(stdout, opts.dir); err != nil {
+		return err
+	}
 	var results []result
 	for _, c := range contenders() {
 		for _, protocol := range c.protocols {
@@ -119,6 +122,9 @@ func measure(ctx context.Context, opts options, c *running, l load, r *result) e
 	profiled := profile(ctx, opts, c.target, fmt.Sprintf("%s-%d", l.Protocol, l.Batch))
 	if r.closed, err = generator.run(); err != nil {
 		return err
+	}
+	if r.closed.Items == 0 {
+		return fmt.Errorf("nothing was acknowledged: %s", r.problems())
 	}
 	if err := <-profiled; err != nil {
 		return err
