@@ -26,6 +26,7 @@ import (
 type App struct {
 	cfg      config.Config
 	log      *slog.Logger
+	now      func() time.Time
 	registry *prometheus.Registry
 	lock     *os.File
 	loki     supervised
@@ -45,9 +46,11 @@ type supervised interface {
 }
 
 // New makes a daemon: after it, the addresses are taken and the data directory
-// is ours, but nothing runs. Run gives back what New took.
-func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+// is ours, but nothing runs. Run gives back what New took. By now (usually
+// time.Now) it judges dates, such as a token's end; spans of time it measures
+// itself.
+func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			a.release()
@@ -97,7 +100,7 @@ func (a *App) openTenancy() error {
 }
 
 func (a *App) ensureToken() error {
-	if _, err := tenancy.EnsureTokenFile(a.info.TokenFile, a.info.Tenant, a.key, time.Now); err != nil {
+	if _, err := tenancy.EnsureTokenFile(a.info.TokenFile, a.info.Tenant, a.key, a.now); err != nil {
 		return fmt.Errorf("make the token: %w", err)
 	}
 	return nil
@@ -159,6 +162,7 @@ func (a *App) openRelay() error {
 		Traces:     a.traces,
 		TenantKey:  a.cfg.Tenancy.Key,
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
+		Now:        a.now,
 		Registerer: a.registry,
 	})
 	if err != nil {
@@ -168,7 +172,7 @@ func (a *App) openRelay() error {
 		Loki:       a.loki,
 		Tempo:      a.tempo,
 		Ingest:     in,
-		Verifier:   tenancy.NewVerifier(a.key.Public(), time.Now),
+		Verifier:   tenancy.NewVerifier(a.key.Public(), a.now),
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
 		Log:        a.log,
 		Registerer: a.registry,
