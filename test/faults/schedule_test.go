@@ -1,0 +1,255 @@
+//go:build integration
+
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// fault is one kind of trouble.
+type fault struct {
+	name   string
+	weight int  // how often it comes, beside the others
+	kill   bool // it ends a process with SIGKILL
+	// run makes the trouble, for about d where it lasts, and reports whether it
+	// could.
+	run func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error)
+}
+
+// lane makes one fault after the other. Two lanes run at once, so that troubles
+// meet.
+type lane struct {
+	faults         []fault
+	minGap, maxGap time.Duration // between two faults
+	maxHold        time.Duration // of a fault that lasts
+}
+
+// minHold is the least that a fault lasts.
+const minHold = 500 * time.Millisecond
+
+// run follows the schedule that the random numbers make until ctx ends.
+func (s *site) run(ctx context.Context, l lane, rng *rand.Rand) error {
+	weights := 0
+	for _, f := range l.faults {
+		weights += f.weight
+	}
+	for {
+		// All is drawn before anything is done: the schedule doesn't depend on what
+		// the faults do.
+		gap := between(rng, l.minGap, l.maxGap)
+		held := between(rng, minHold, l.maxHold)
+		at := rng.IntN(weights)
+		own := rand.New(rand.NewPCG(rng.Uint64(), 0))
+		if !pause(ctx, gap) {
+			return nil
+		}
+		i := 0
+		for ; at >= l.faults[i].weight; i++ {
+			at -= l.faults[i].weight
+		}
+		f := l.faults[i]
+		s.logf("%s begins", f.name)
+		happened, err := f.run(ctx, own, held)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		s.logf("%s ends: %v", f.name, happened)
+		if !happened {
+			continue
+		}
+		s.count(f.name)
+		if f.kill {
+			s.mu.Lock()
+			s.kills++
+			s.mu.Unlock()
+		}
+	}
+}
+
+func between(rng *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(rng.Int64N(int64(high-low)))
+}
+
+// processes are the faults that end processes.
+func (s *site) processes() lane {
+	l := lane{minGap: 1500 * time.Millisecond, maxGap: 4500 * time.Millisecond, maxHold: 2 * time.Second}
+	l.faults = []fault{
+		{name: "daemon SIGKILL", weight: 3, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+			s.current().Kill()
+			hold(ctx, d)
+			return true, s.start()
+		}},
+		{name: "daemon SIGKILL, torn tail", weight: 3, kill: true, run: func(_ context.Context, rng *rand.Rand, _ time.Duration) (bool, error) {
+			s.current().Kill()
+			if err := s.tear(rng); err != nil {
+				return false, err
+			}
+			return true, s.start()
+		}},
+		{name: "daemon SIGTERM", weight: 2, run: s.restart},
+	}
+	if s.engines != nil {
+		// A Tempo that nobody watches loses what it acknowledged last when it is
+		// killed; nothing in front of it can know. It gets SIGTERM.
+		l.faults = append(l.faults,
+			fault{name: "remote loki SIGKILL", weight: 3, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+				s.engines["loki"].Process().Kill()
+				hold(ctx, d)
+				return true, s.engines["loki"].Restart()
+			}},
+			fault{name: "remote tempo SIGTERM", weight: 2, run: s.restartTempo})
+		return l
+	}
+	for _, engine := range []string{"loki", "tempo"} {
+		l.faults = append(l.faults, fault{name: engine + " SIGKILL", weight: 4, kill: true, run: func(context.Context, *rand.Rand, time.Duration) (bool, error) {
+			pid, err := s.process(engine)
+			return err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil, nil
+		}})
+	}
+	return l
+}
+
+func (s *site) restart(context.Context, *rand.Rand, time.Duration) (bool, error) {
+	wasFull := s.disk.isFull()
+	if err := s.current().Terminate(); err != nil {
+		s.current().Kill()
+		// What a full disk keeps it from writing down it may complain about.
+		if !wasFull && !s.disk.isFull() {
+			s.t.Errorf("the daemon did not stop in order: %v", err)
+		}
+	}
+	return true, s.start()
+}
+
+// tempoStop is how long Tempo may take to end. It hangs when it was queried not
+// long before, and has written everything down by then.
+const tempoStop = 15 * time.Second
+
+func (s *site) restartTempo(context.Context, *rand.Rand, time.Duration) (bool, error) {
+	tempo := s.engines["tempo"]
+	if err := tempo.Process().Terminate(tempoStop); err != nil {
+		s.count("remote tempo killed after SIGTERM")
+		tempo.Process().Kill()
+	}
+	return true, tempo.Restart()
+}
+
+// surroundings are the faults that last for a while.
+func (s *site) surroundings(maxHold time.Duration) lane {
+	l := lane{minGap: 500 * time.Millisecond, maxGap: 2500 * time.Millisecond, maxHold: maxHold}
+	add := func(name string, weight int, run func(context.Context, *rand.Rand, time.Duration) (bool, error)) {
+		l.faults = append(l.faults, fault{name: name, weight: weight, run: run})
+	}
+	for _, name := range []string{"loki", "tempo", "daemon"} {
+		add(name+" SIGSTOP", 2, func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+			return s.stall(ctx, name, d), nil
+		})
+	}
+	add("clock step", 2, func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
+		offset := time.Duration(rng.Int64N(int64(2*time.Hour))) - time.Hour
+		err := s.stepClock(offset)
+		hold(ctx, d)
+		return true, errors.Join(err, s.stepClock(0))
+	})
+	if s.disk != nil {
+		add("disk full", 3, func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, d)
+			defer cancel()
+			return true, s.disk.fill(ctx.Done())
+		})
+	}
+	for _, engine := range []string{"loki", "tempo"} {
+		p := s.proxies[engine]
+		if p == nil {
+			continue
+		}
+		for _, m := range misbehaviours {
+			add(engine+" "+m.name, 1, func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
+				return p.misbehave(ctx, m.act, 1+rng.Int64N(2), d), nil
+			})
+		}
+	}
+	return l
+}
+
+// misbehaviours are what engines, and gateways before them, do.
+var misbehaviours = []struct {
+	name string
+	act  func(*proxy, http.ResponseWriter, *http.Request)
+}{
+	{"answers 429", refuse(http.StatusTooManyRequests, codes.ResourceExhausted, 1)},
+	{"answers 500", refuse(http.StatusInternalServerError, codes.Internal, 0)},
+	{"answers 503", refuse(http.StatusServiceUnavailable, codes.Unavailable, 0)},
+	{"gateway answers 502", gatewayError(http.StatusBadGateway)},
+	{"hangs", hang},
+	{"loses answers", loseAnswer},
+	{"loses requests", loseRequest},
+}
+
+// tear puts after the end of both logs what a write that was cut off, or never
+// reached the disk, leaves there.
+func (s *site) tear(rng *rand.Rand) error {
+	for _, signal := range []string{"logs", "traces"} {
+		segment, err := lastSegment(filepath.Join(s.options.DataDir, "queue", signal, "log"))
+		if err != nil {
+			return err
+		}
+		file, err := os.OpenFile(segment, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("tear the log: %w", err)
+		}
+		_, err = file.Write(torn(rng))
+		file.Close()
+		if err != nil && !errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("tear the log: %w", err)
+		}
+	}
+	return nil
+}
+
+// torn is the beginning of a record in the format of Prometheus's write-ahead log
+// (type, length, checksum, data), noise, or zeros.
+func torn(rng *rand.Rand) []byte {
+	noise := make([]byte, 8+rng.IntN(40<<10))
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	switch rng.IntN(3) {
+	case 0:
+		header := []byte{1 + byte(rng.IntN(2)), 0x40, 0, 1, 2, 3, 4} // a full or a first record of 16 KiB
+		return append(header, noise[:min(len(noise), 8<<10)]...)
+	case 1:
+		return noise
+	default:
+		clear(noise)
+		return noise
+	}
+}
+
+func lastSegment(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the last segment: %w", err)
+	}
+	last := ""
+	for _, e := range entries { // sorted by name
+		if _, err := strconv.Atoi(e.Name()); err == nil {
+			last = filepath.Join(dir, e.Name())
+		}
+	}
+	if last == "" {
+		return "", fmt.Errorf("find the last segment: none in %s", dir)
+	}
+	return last, nil
+}
