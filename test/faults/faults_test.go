@@ -25,6 +25,8 @@ const (
 	// every is the mean time between two batches of a tenant in one way: 800 lines
 	// and 200 spans a second together.
 	every = time.Second
+	// recoveryLimit is how long senders may be refused after the last fault.
+	recoveryLimit = 30 * time.Second
 	// drainLimit is how long the queues may take to become empty once all is well.
 	drainLimit = 3 * time.Minute
 	// visibleLimit is how long what the engines took may stay invisible.
@@ -46,7 +48,7 @@ func parameter[T any](t *testing.T, name string, otherwise T, parse func(string)
 }
 
 func TestFaults(t *testing.T) {
-	length := parameter(t, "FAULTTIME", 45*time.Second, time.ParseDuration)
+	length := parameter(t, "FAULTTIME", time.Minute, time.ParseDuration)
 	seed := parameter(t, "FAULTSEED", rand.Uint64()>>32, func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
 	t.Logf("FAULTTIME=%v FAULTSEED=%d", length, seed)
 	for _, variant := range []struct {
@@ -75,6 +77,7 @@ func (s *site) test(length time.Duration, seed uint64) {
 	if err := s.trouble(length, seed); err != nil {
 		t.Errorf("the faults ended early: %v", err)
 	}
+	s.awaitRecovery(senders)
 	stop()
 	r := sum(senders)
 	for i := range all {
@@ -106,6 +109,20 @@ func (s *site) trouble(length time.Duration, seed uint64) error {
 	err := s.run(ctx, s.processes(), rand.New(rand.NewPCG(seed, 2)))
 	cancel()
 	return cmp.Or(err, <-lasting)
+}
+
+// awaitRecovery waits until every sender was served after the faults.
+func (s *site) awaitRecovery(senders []*sender) {
+	calm := time.Now()
+	harness.Poll(s.t, recoveryLimit, "every sender is served again", func() error {
+		for _, sender := range senders {
+			if sender.served.Load() <= calm.UnixNano() {
+				return fmt.Errorf("%s of %s is not", sender.way, sender.tenant)
+			}
+		}
+		return nil
+	})
+	s.t.Logf("every sender is served again %v after the faults", time.Since(calm).Round(100*time.Millisecond))
 }
 
 // makeTenants issues a token for each tenant, dated back so that a daemon whose

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/invoscope/invoscope/test/harness"
 )
 
 // fault is one kind of trouble.
@@ -83,7 +85,7 @@ func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 
 // processes are the faults that end processes.
 func (s *site) processes() lane {
-	l := lane{minGap: 1500 * time.Millisecond, maxGap: 4500 * time.Millisecond, maxHold: 2 * time.Second}
+	l := lane{minGap: 500 * time.Millisecond, maxGap: 4 * time.Second, maxHold: 2 * time.Second}
 	l.faults = []fault{
 		{name: "daemon SIGKILL", weight: 3, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			s.current().Kill()
@@ -95,6 +97,13 @@ func (s *site) processes() lane {
 			if err := s.tear(rng); err != nil {
 				return false, err
 			}
+			return true, s.start()
+		}},
+		{name: "daemon SIGKILL while starting", weight: 2, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+			s.current().Kill()
+			next := harness.Launch(s.t, s.options)
+			hold(ctx, d-minHold) // it takes about half a second to be ready
+			next.Kill()
 			return true, s.start()
 		}},
 		{name: "daemon SIGTERM", weight: 2, run: s.restart},
@@ -176,7 +185,7 @@ func (s *site) surroundings(maxHold time.Duration) lane {
 		}
 		for _, m := range misbehaviours {
 			add(engine+" "+m.name, 1, func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
-				return p.misbehave(ctx, m.act, 1+rng.Int64N(2), d), nil
+				return p.misbehave(ctx, m.act, 1+rng.Int64N(2), d*m.lasts), nil
 			})
 		}
 	}
@@ -185,16 +194,17 @@ func (s *site) surroundings(maxHold time.Duration) lane {
 
 // misbehaviours are what engines, and gateways before them, do.
 var misbehaviours = []struct {
-	name string
-	act  func(*proxy, http.ResponseWriter, *http.Request)
+	name  string
+	lasts time.Duration // times as long as other faults
+	act   func(*proxy, http.ResponseWriter, *http.Request)
 }{
-	{"answers 429", refuse(http.StatusTooManyRequests, codes.ResourceExhausted, 1)},
-	{"answers 500", refuse(http.StatusInternalServerError, codes.Internal, 0)},
-	{"answers 503", refuse(http.StatusServiceUnavailable, codes.Unavailable, 0)},
-	{"gateway answers 502", gatewayError(http.StatusBadGateway)},
-	{"hangs", hang},
-	{"loses answers", loseAnswer},
-	{"loses requests", loseRequest},
+	{"answers 429", 1, refuse(http.StatusTooManyRequests, codes.ResourceExhausted, 1)},
+	{"answers 500", 1, refuse(http.StatusInternalServerError, codes.Internal, 0)},
+	{"answers 503", 1, refuse(http.StatusServiceUnavailable, codes.Unavailable, 0)},
+	{"gateway answers 502", 1, gatewayError(http.StatusBadGateway)},
+	{"hangs", 3, hang}, // longer than the queue waits for an answer, in a long run,
+	{"loses answers", 1, loseAnswer},
+	{"loses requests", 1, loseRequest},
 }
 
 // tear puts after the end of both logs what a write that was cut off, or never

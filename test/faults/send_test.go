@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grafana/loki/pkg/push"
@@ -46,7 +47,8 @@ type target struct {
 	client *http.Client
 }
 
-// sender is one tenant's source in one way. Its fields are its own until run ends.
+// sender is one tenant's source in one way. Its fields but served are its own until
+// send ends.
 type sender struct {
 	tenant  string
 	number  int // of the tenant
@@ -56,6 +58,7 @@ type sender struct {
 	run     uint64
 	every   time.Duration
 
+	served atomic.Int64 // when the last batch was acknowledged, in nanoseconds since 1970
 	account
 	refused map[string]int // by status; a batch may be refused many times
 	odd     []string       // refusals that tell a sender not to try again
@@ -75,6 +78,7 @@ func (s *sender) send(ctx context.Context, to target) {
 		s.sent++
 		if s.deliver(ctx, to, body, rng) {
 			s.acknowledged[batch] = true
+			s.served.Store(time.Now().UnixNano())
 		}
 	}
 }

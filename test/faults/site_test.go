@@ -122,7 +122,8 @@ const startAttempts = 20
 // start starts the daemon, again and again as a service manager does.
 func (s *site) start() error {
 	for attempt := 1; ; attempt++ {
-		d, err := harness.Launch(s.t, s.options)
+		d := harness.Launch(s.t, s.options)
+		err := d.AwaitReady()
 		if err == nil {
 			s.mu.Lock()
 			s.daemon = d
@@ -132,9 +133,7 @@ func (s *site) start() error {
 		}
 		s.logf("daemon did not start: %v", err)
 		s.count("start failed")
-		if d != nil {
-			d.Kill()
-		}
+		d.Kill()
 		if attempt == startAttempts {
 			return fmt.Errorf("the daemon doesn't start: %w", err)
 		}

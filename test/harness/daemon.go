@@ -52,8 +52,8 @@ func Start(t testing.TB, flags ...string) *Daemon {
 // StartIn is [Start] on a data directory that may hold an earlier run's data.
 func StartIn(t testing.TB, dataDir string, flags ...string) *Daemon {
 	t.Helper()
-	d, err := Launch(t, Options{DataDir: dataDir, Flags: flags})
-	if err != nil {
+	d := Launch(t, Options{DataDir: dataDir, Flags: flags})
+	if err := d.AwaitReady(); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -80,13 +80,12 @@ func (o Options) command(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Launch runs a daemon and returns it once it is ready, or an error when it ends
-// before or takes too long. It stops when the test ends.
-func Launch(t testing.TB, o Options) (*Daemon, error) {
+// Launch runs a daemon, which stops when the test ends. It knows its addresses
+// when it is ready.
+func Launch(t testing.TB, o Options) *Daemon {
 	t.Helper()
-	runFile := filepath.Join(o.DataDir, "run.json")
-	if err := os.Remove(runFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the earlier run's addresses: %w", err)
+	if err := os.Remove(o.runFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("remove the earlier run's addresses: %v", err)
 	}
 	args := append([]string{
 		"serve", "--data-dir", o.DataDir, "--http", "127.0.0.1:0",
@@ -106,15 +105,19 @@ func Launch(t testing.TB, o Options) (*Daemon, error) {
 			d.Stop()
 		}
 	})
-	return d, d.awaitReady(runFile)
+	return d
 }
 
-func (d *Daemon) awaitReady(runFile string) error {
+func (o Options) runFile() string { return filepath.Join(o.DataDir, "run.json") }
+
+// AwaitReady returns nil once the daemon is ready, and an error when it ends
+// before or takes too long.
+func (d *Daemon) AwaitReady() error {
 	deadline := time.Now().Add(startLimit)
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		content, err := os.ReadFile(runFile)
+		content, err := os.ReadFile(d.options.runFile())
 		if err == nil {
 			err = json.Unmarshal(content, &d.Addresses)
 		}
@@ -126,7 +129,7 @@ func (d *Daemon) awaitReady(runFile string) error {
 		}
 		select {
 		case <-d.proc.Done():
-			return fmt.Errorf("invoscope ended while starting: %v\n%s", d.proc.err, d.proc.Output())
+			return fmt.Errorf("invoscope ended while starting: %v\n%s", d.proc.cmd.ProcessState, d.proc.Output())
 		case <-ticker.C:
 		}
 	}

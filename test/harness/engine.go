@@ -107,7 +107,7 @@ func (e *Engine) awaitReady(proc *Process) error {
 		}
 		select {
 		case <-proc.Done():
-			return fmt.Errorf("%s ended while starting: %v\n%s", e.Name, proc.err, proc.Output())
+			return fmt.Errorf("%s ended while starting: %v\n%s", e.Name, proc.cmd.ProcessState, proc.Output())
 		case <-ticker.C:
 		}
 	}
