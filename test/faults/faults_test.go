@@ -195,7 +195,7 @@ func (s *site) judge(r *report) {
 	s.t.Logf("%skills: %d\nfaults: %s\n", r, s.kills, list(s.counts))
 	for what, items := range map[string][]item{
 		"acknowledged items are missing": r.wrong.missing,
-		"items are there twice":          r.wrong.duplicates,
+		"lines are there twice":          r.wrong.duplicates,
 		"items were never sent":          r.wrong.unsent,
 	} {
 		if len(items) > 0 {

@@ -54,13 +54,18 @@ type account struct {
 	way          way
 	sent         int          // batches that were sent at least once
 	acknowledged map[int]bool // batches whose sender was told that all is well
+	repeated     map[int]bool // batches whose sender sent them more than once
 }
 
 // verdict is how what was found differs from what should be there.
 type verdict struct {
 	missing    []item // acknowledged, and not found
-	duplicates []item // found more than once
+	duplicates []item // lines that were found more than once: Loki keeps equal ones once
 	unsent     []item // never sent
+	// Tempo keeps equal spans that come into the same trace in its memory, and
+	// only then. Delivery at least once makes some, and so do the senders.
+	repeated    []item // spans found more than once that their sender repeated
+	redelivered []item // the other spans found more than once
 }
 
 // add joins what is wrong with another tenant's or another way's items.
@@ -68,15 +73,17 @@ func (v *verdict) add(o verdict) {
 	v.missing = append(v.missing, o.missing...)
 	v.duplicates = append(v.duplicates, o.duplicates...)
 	v.unsent = append(v.unsent, o.unsent...)
+	v.repeated = append(v.repeated, o.repeated...)
+	v.redelivered = append(v.redelivered, o.redelivered...)
 }
 
 // check compares a tenant's accounts with how often each item was found. An item
 // that was sent and not acknowledged may be there or not.
 func check(accounts []account, found map[item]int) verdict {
 	var v verdict
-	sent := map[way]int{}
+	byWay := map[way]account{}
 	for _, a := range accounts {
-		sent[a.way] = a.sent
+		byWay[a.way] = a
 		for batch := range a.acknowledged {
 			for i := range a.way.items() {
 				if it := (item{a.way, batch, i}); found[it] == 0 {
@@ -86,16 +93,22 @@ func check(accounts []account, found map[item]int) verdict {
 		}
 	}
 	for it, times := range found {
-		if times > 1 {
+		switch {
+		case times < 2:
+		case it.way.items() == linesInBatch:
 			v.duplicates = append(v.duplicates, it)
+		case byWay[it.way].repeated[it.batch]:
+			v.repeated = append(v.repeated, it)
+		default:
+			v.redelivered = append(v.redelivered, it)
 		}
-		if it.batch < 0 || it.batch >= sent[it.way] || it.index < 0 || it.index >= it.way.items() {
+		if it.batch < 0 || it.batch >= byWay[it.way].sent || it.index < 0 || it.index >= it.way.items() {
 			v.unsent = append(v.unsent, it)
 		}
 	}
-	slices.SortFunc(v.missing, compareItems)
-	slices.SortFunc(v.duplicates, compareItems)
-	slices.SortFunc(v.unsent, compareItems)
+	for _, items := range [][]item{v.missing, v.duplicates, v.unsent, v.repeated, v.redelivered} {
+		slices.SortFunc(items, compareItems)
+	}
 	return v
 }
 
@@ -116,7 +129,7 @@ func phantom(accounts []account) (with []account, batches int) {
 func TestCheck(t *testing.T) {
 	accounts := []account{
 		{way: lokiPush, sent: 3, acknowledged: map[int]bool{0: true, 2: true}},
-		{way: otlpGRPC, sent: 2, acknowledged: map[int]bool{1: true}},
+		{way: otlpGRPC, sent: 2, acknowledged: map[int]bool{1: true}, repeated: map[int]bool{0: true}},
 	}
 	all := func() map[item]int {
 		found := map[item]int{}
@@ -140,6 +153,12 @@ func TestCheck(t *testing.T) {
 		"a line stands twice":    {func(f map[item]int) { f[item{lokiPush, 0, 0}] = 2 }, verdict{duplicates: []item{{lokiPush, 0, 0}}}},
 		"an unacknowledged line stands twice": {
 			func(f map[item]int) { f[item{lokiPush, 1, 0}] = 2 }, verdict{duplicates: []item{{lokiPush, 1, 0}}},
+		},
+		"a span that was sent twice stands twice": {
+			func(f map[item]int) { f[item{otlpGRPC, 0, 1}] = 2 }, verdict{repeated: []item{{otlpGRPC, 0, 1}}},
+		},
+		"a span that was sent once stands twice": {
+			func(f map[item]int) { f[item{otlpGRPC, 1, 1}] = 2 }, verdict{redelivered: []item{{otlpGRPC, 1, 1}}},
 		},
 		"what nobody sent": {func(f map[item]int) { f[item{lokiPush, 3, 0}] = 1 }, verdict{unsent: []item{{lokiPush, 3, 0}}}},
 		"of an unused way": {func(f map[item]int) { f[item{otlpLogs, 0, 0}] = 1 }, verdict{unsent: []item{{otlpLogs, 0, 0}}}},

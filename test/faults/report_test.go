@@ -73,9 +73,11 @@ func missing(items []item, name string) int {
 func (r *report) String() string {
 	var b strings.Builder
 	for _, name := range []string{"lines", "spans"} {
-		fmt.Fprintf(&b, "%s: %d sent, %d acknowledged, %d found, %d missing, %d duplicates\n", name, r.sent[name], r.acknowledged[name],
-			r.found[name], missing(r.wrong.missing, name), missing(r.wrong.duplicates, name))
+		fmt.Fprintf(&b, "%s: %d sent, %d acknowledged, %d found, %d missing\n",
+			name, r.sent[name], r.acknowledged[name], r.found[name], missing(r.wrong.missing, name))
 	}
+	fmt.Fprintf(&b, "there twice: %d lines, %d spans that their sender repeated, %d other spans\n",
+		len(r.wrong.duplicates), len(r.wrong.repeated), len(r.wrong.redelivered))
 	fmt.Fprintf(&b, "foreign: %d, never sent: %d\n", len(r.foreign), len(r.wrong.unsent))
 	fmt.Fprintf(&b, "batches: %s\nrefusals: %s\n", list(r.batches), list(r.refused))
 	return b.String()

@@ -66,8 +66,8 @@ type sender struct {
 
 // send sends until ctx ends. What is on its way then may still be acknowledged.
 func (s *sender) send(ctx context.Context, to target) {
-	s.account.way, s.acknowledged, s.refused = s.way, map[int]bool{}, map[string]int{}
-	rng := rand.New(rand.NewPCG(s.run, uint64(s.number)))
+	s.account.way, s.refused = s.way, map[string]int{}
+	s.acknowledged, s.repeated = map[int]bool{}, map[int]bool{}
 	for pause(ctx, s.every/2+rand.N(s.every)) {
 		body, err := s.encode(s.sent, time.Now())
 		if err != nil {
@@ -76,7 +76,7 @@ func (s *sender) send(ctx context.Context, to target) {
 		}
 		batch := s.sent
 		s.sent++
-		if s.deliver(ctx, to, body, rng) {
+		if s.deliver(ctx, to, batch, body) {
 			s.acknowledged[batch] = true
 			s.served.Store(time.Now().UnixNano())
 		}
@@ -85,7 +85,7 @@ func (s *sender) send(ctx context.Context, to target) {
 
 // deliver sends the same bytes until they are acknowledged, refused for good, or
 // the sender gives up.
-func (s *sender) deliver(ctx context.Context, to target, body []byte, rng *rand.Rand) bool {
+func (s *sender) deliver(ctx context.Context, to target, batch int, body []byte) bool {
 	giveUp := time.Now().Add(giveUpAfter)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := s.post(ctx, to, body)
@@ -101,9 +101,10 @@ func (s *sender) deliver(ctx context.Context, to target, body []byte, rng *rand.
 			s.odd = append(s.odd, fmt.Sprintf("%s of %s: %v", s.way, s.tenant, err))
 			return false
 		}
-		if !s.retries || time.Now().After(giveUp) || !pause(ctx, wait/2+time.Duration(rng.Int64N(int64(wait)))) {
+		if !s.retries || time.Now().After(giveUp) || !pause(ctx, wait/2+rand.N(wait)) {
 			return false
 		}
+		s.repeated[batch] = true
 	}
 }
 
