@@ -90,10 +90,11 @@ func (s *site) test(length time.Duration, seed uint64) {
 	stopped := time.Now()
 	harness.Poll(t, drainLimit, "the queues are empty", func() error { return queueIsEmpty(t.Context(), s.current().Admin) })
 	t.Logf("the queues are empty after %v", time.Since(stopped).Round(time.Second))
-	deadline := time.Now().Add(visibleLimit)
+	began := time.Now()
 	for _, tn := range all {
-		r.take(tn, s.lookUntil(tn, seed, start, deadline))
+		r.take(tn, s.lookUntil(tn, seed, start, began.Add(visibleLimit)))
 	}
+	t.Logf("all was looked for in %v", time.Since(began).Round(100*time.Millisecond))
 	s.judge(r)
 }
 
@@ -183,9 +184,11 @@ func (s *site) lookUntil(tn *tenant, run uint64, start, deadline time.Time) outc
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if len(check(tn.accounts, o.found).missing) == 0 || time.Now().After(deadline) {
+		missing := len(check(tn.accounts, o.found).missing)
+		if missing == 0 || time.Now().After(deadline) {
 			return o
 		}
+		s.logf("%d items of %s are missing so far", missing, tn.name)
 		pause(s.t.Context(), time.Second)
 	}
 }
