@@ -71,9 +71,10 @@ func TestWaitingIsBounded(t *testing.T) {
 func TestStalledTenantDoesNotKeepTheLog(t *testing.T) {
 	dir := t.TempDir()
 	e := stalling("stalled")
-	q := open(t, dir, e, maxBytes(1<<30))
+	q := open(t, dir, e)
+	q.log.rotate = 1 << 20
 	stop := run(t, q)
-	big := strings.Repeat("x", 8<<20)
+	big := strings.Repeat("x", 512<<10)
 	var want []string
 	for i := range 40 {
 		body := fmt.Sprint("waits ", i)
@@ -82,7 +83,7 @@ func TestStalledTenantDoesNotKeepTheLog(t *testing.T) {
 		mustAppend(t, q, "acme", big)
 		eventually(t, "it is delivered", func() bool { return len(e.stored("acme")) == i+1 })
 	}
-	if size, most := q.log.size(), int64(spareSegments+2)*rotateBytes; size > most {
+	if size, most := q.log.size(), (spareSegments+2)*q.log.rotate; size > most {
 		t.Errorf("the log takes %d bytes, more than %d", size, most)
 	}
 	if oldest, _ := q.log.oldestSegment(); oldest == 0 {

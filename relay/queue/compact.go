@@ -14,7 +14,7 @@ func (q *Queue) compact() error {
 	q.mu.Lock()
 	needed := q.bytes
 	q.mu.Unlock()
-	if unneeded := q.log.size() - needed; unneeded <= max(needed, spareSegments*rotateBytes) {
+	if unneeded := q.log.size() - needed; unneeded <= max(needed, spareSegments*q.log.rotate) {
 		return nil
 	}
 	oldest, ok := q.log.oldestSegment()

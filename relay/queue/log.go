@@ -29,8 +29,9 @@ const (
 // goes when nothing in it is needed any more. One goroutine writes; any may read
 // and let go.
 type segmentLog struct {
-	wal  *wlog.WL
-	sync bool // each write, before it returns
+	wal    *wlog.WL
+	sync   bool  // each write, before it returns
+	rotate int64 // the size from which a segment is ended
 
 	mu      sync.Mutex
 	active  int         // the segment that is written to
@@ -60,7 +61,7 @@ func openLog(dir, damaged string, log *slog.Logger, replay func(record, location
 	if err != nil {
 		return nil, fmt.Errorf("list the log's segments: %w", err)
 	}
-	l := &segmentLog{wal: wal, sync: true, active: last, oldest: first, needed: map[int]int{}, lengths: map[int]int64{}}
+	l := &segmentLog{wal: wal, sync: true, rotate: rotateBytes, active: last, oldest: first, needed: map[int]int{}, lengths: map[int]int64{}}
 	for i := first; i < last; i++ {
 		if err := l.readSegment(i, replay); err != nil {
 			if !isDamage(err) {
@@ -157,7 +158,7 @@ func (l *segmentLog) write(records []record) ([]location, error) {
 // rotateWhenDue begins a new segment when the active one is large enough, or may
 // be broken.
 func (l *segmentLog) rotateWhenDue() error {
-	if l.offset < rotateBytes && !l.failed {
+	if l.offset < l.rotate && !l.failed {
 		return nil
 	}
 	next, err := l.wal.NextSegmentSync()

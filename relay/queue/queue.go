@@ -238,7 +238,7 @@ func (q *Queue) reserve(tenant string, n int64) error {
 	switch {
 	case q.bytes+n > q.opts.MaxBytes:
 		bound = "bytes"
-	case onDisk > 2*q.opts.MaxBytes+spareSegments*rotateBytes:
+	case onDisk > 2*q.opts.MaxBytes+2*spareSegments*q.log.rotate:
 		bound = "disk"
 	case l != nil && l.bytes+n > q.opts.TenantMaxBytes:
 		bound = "tenant_bytes"
