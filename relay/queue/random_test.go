@@ -174,7 +174,7 @@ func testNothingIsLost(t *testing.T, forgets bool) {
 		for _, item := range items {
 			dead := slices.ContainsFunc(letters, func(l Letter) bool { return string(l.Body) == item })
 			if bad := strings.HasPrefix(item, "bad"); bad && !dead || !bad && !c.stored[tenant][item] {
-				t.Errorf("%s: %q was acknowledged and is lost", tenant, item)
+				t.Errorf("%s: %.30q was acknowledged and is lost", tenant, item)
 			}
 		}
 	}
