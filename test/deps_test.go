@@ -34,6 +34,7 @@ var layers = []layer{
 	{"relay/engine", nil},
 	{"relay/fault", nil},
 	{"relay/queue", nil},
+	{"relay/signal", nil},
 	{"relay/ingest", []string{"correlate", "relay/fault", "relay/queue"}},
 	{"relay", []string{"correlate", "tenancy"}},
 	{"cmd/invoscope/internal/runinfo", nil},

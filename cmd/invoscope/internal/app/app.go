@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,56 +103,6 @@ func (a *App) ensureToken() error {
 		return fmt.Errorf("make the token: %w", err)
 	}
 	return nil
-}
-
-func (a *App) openQueues() error {
-	var err error
-	if a.logs, err = a.openQueue("logs", onceReady(a.loki)); err != nil {
-		return err
-	}
-	if a.traces, err = a.openQueue("traces", onceReady(a.tempo)); err != nil {
-		return errors.Join(err, a.logs.Close())
-	}
-	return nil
-}
-
-func (a *App) openQueue(signal string, send queue.Send) (*queue.Queue, error) {
-	q, err := queue.Open(queue.Options{
-		Dir:        filepath.Join(a.cfg.DataDir, "queue", signal),
-		MaxBytes:   int64(a.cfg.Queue.MaxBytes),
-		Send:       send,
-		Verdict:    verdict,
-		Log:        a.log.With("queue", signal),
-		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"signal": signal}, a.registry),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the queue of %s: %w", signal, err)
-	}
-	return q, nil
-}
-
-// onceReady delivers to an engine from when it was ready once. What answers at a
-// mistyped URL isn't the engine, and must not get to refuse requests for good.
-func onceReady(e engine.Engine) queue.Send {
-	var seen atomic.Bool
-	return func(ctx context.Context, tenant string, body []byte) error {
-		if !seen.Load() {
-			if err := e.Ready(ctx); err != nil {
-				return err
-			}
-			seen.Store(true)
-		}
-		return e.Push(ctx, tenant, body)
-	}
-}
-
-// verdict reads an engine's answer to a delivery.
-func verdict(err error) queue.Verdict {
-	var pushErr *engine.PushError
-	if errors.As(err, &pushErr) {
-		return queue.Verdict{Permanent: pushErr.Permanent, RetryAfter: pushErr.RetryAfter}
-	}
-	return queue.Verdict{}
 }
 
 func (a *App) openRelay() error {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/queue"
 )
 
 // Config is all that a user can set. The YAML keys are the documentation's.
@@ -94,9 +95,14 @@ type Ingest struct {
 	MaxRequestBytes Bytes `yaml:"max_request_bytes"`
 }
 
-// Queue bounds what waits for an engine, for logs and traces each.
+// Queue says how what was acknowledged is kept until an engine has it safely, for
+// logs and traces each.
 type Queue struct {
-	MaxBytes Bytes `yaml:"max_bytes"`
+	Fsync          queue.Fsync `yaml:"fsync"`            // batch, always or never
+	MaxBytes       Bytes       `yaml:"max_bytes"`        // of all tenants
+	TenantMaxBytes Bytes       `yaml:"tenant_max_bytes"` // of one tenant
+	MaxAge         Duration    `yaml:"max_age"`          // of a tenant's oldest request; beyond it no more are taken
+	DeadMaxBytes   Bytes       `yaml:"dead_max_bytes"`   // of a tenant's dead letters
 }
 
 // Bytes is a size, written as a number or with a unit such as 10MiB.
@@ -164,6 +170,12 @@ func Default() Config {
 		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},
 		Engines: Engines{Loki: Loki{Retention: defaultRetention}, Tempo: Tempo{Retention: defaultRetention}},
 		Ingest:  Ingest{MaxRequestBytes: 10 << 20},
-		Queue:   Queue{MaxBytes: 256 << 20},
+		Queue: Queue{
+			Fsync:          queue.FsyncBatch,
+			MaxBytes:       1 << 30,
+			TenantMaxBytes: 256 << 20,
+			MaxAge:         Duration(24 * time.Hour),
+			DeadMaxBytes:   64 << 20,
+		},
 	}
 }
