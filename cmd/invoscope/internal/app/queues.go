@@ -39,6 +39,7 @@ func (a *App) openQueue(name string, o queue.Options) (*queue.Queue, error) {
 	o.MaxAge = time.Duration(c.MaxAge)
 	o.DeadMaxBytes = int64(c.DeadMaxBytes)
 	o.Verdict = verdict
+	o.Now = a.now
 	o.Log = a.log.With("queue", name)
 	o.Registerer = prometheus.WrapRegistererWith(prometheus.Labels{"signal": name}, a.registry)
 	q, err := queue.Open(o)
