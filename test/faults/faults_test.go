@@ -51,7 +51,7 @@ func parameter[T any](t *testing.T, name string, otherwise T, parse func(string)
 }
 
 func TestFaults(t *testing.T) {
-	length := parameter(t, "FAULTTIME", time.Minute, time.ParseDuration)
+	length := parameter(t, "FAULTTIME", 45*time.Second, time.ParseDuration)
 	seed := parameter(t, "FAULTSEED", rand.Uint64()>>32, func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
 	t.Logf("FAULTTIME=%v FAULTSEED=%d", length, seed)
 	for _, variant := range []struct {
