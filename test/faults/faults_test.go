@@ -110,7 +110,7 @@ func (s *site) trouble(length time.Duration, seed uint64) error {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		lasting <- s.run(ctx, s.surroundings(min(12*time.Second, max(length/8, 2*minHold))), rng)
 	}()
-	err := s.run(ctx, s.processes(), rand.New(rand.NewPCG(seed, 2)))
+	err := s.run(ctx, s.processes(length), rand.New(rand.NewPCG(seed, 2)))
 	cancel()
 	return cmp.Or(err, <-lasting)
 }

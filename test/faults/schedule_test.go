@@ -34,6 +34,7 @@ type fault struct {
 type lane struct {
 	faults         []fault
 	minGap, maxGap time.Duration // between two faults
+	lull           time.Duration // added to every sixth gap or so: what was sent before is safe by then
 	maxHold        time.Duration // of a fault that lasts
 }
 
@@ -50,6 +51,9 @@ func (s *site) run(ctx context.Context, l lane, rng *rand.Rand) error {
 		// All is drawn before anything is done: the schedule doesn't depend on what
 		// the faults do.
 		gap := between(rng, l.minGap, l.maxGap)
+		if rng.IntN(6) == 0 {
+			gap += l.lull
+		}
 		held := between(rng, minHold, l.maxHold)
 		at := rng.IntN(weights)
 		own := rand.New(rand.NewPCG(rng.Uint64(), 0))
@@ -84,8 +88,8 @@ func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 }
 
 // processes are the faults that end processes.
-func (s *site) processes() lane {
-	l := lane{minGap: 500 * time.Millisecond, maxGap: 4 * time.Second, maxHold: 2 * time.Second}
+func (s *site) processes(length time.Duration) lane {
+	l := lane{minGap: 500 * time.Millisecond, maxGap: 4 * time.Second, maxHold: 2 * time.Second, lull: min(10*time.Second, length/6)}
 	l.faults = []fault{
 		{name: "daemon SIGKILL", weight: 3, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			s.current().Kill()
