@@ -25,9 +25,6 @@ const (
 	// every is the mean time between two batches of a tenant in one way: 800 lines
 	// and 200 spans a second together.
 	every = time.Second
-	// maxTraces is about how many traces a tenant sends in one way, as each is asked
-	// for by its id afterwards: in a long run they come less often.
-	maxTraces = 150
 	// recoveryLimit is how long senders may be refused after the last fault.
 	recoveryLimit = 30 * time.Second
 	// drainLimit is how long the queues may take to become empty once all is well.
@@ -74,7 +71,7 @@ func (s *site) test(length time.Duration, seed uint64) {
 	}
 	start := time.Now().Add(-window)
 	all := s.makeTenants()
-	senders := makeSenders(t, all, seed, length)
+	senders := makeSenders(t, all, seed)
 	to := dial(t, s.current())
 	stop := sendAll(t.Context(), senders, to)
 	if err := s.trouble(length, seed); err != nil {
@@ -147,7 +144,7 @@ func (s *site) makeTenants() []*tenant {
 	return all
 }
 
-func makeSenders(t *testing.T, all []*tenant, seed uint64, length time.Duration) []*sender {
+func makeSenders(t *testing.T, all []*tenant, seed uint64) []*sender {
 	var senders []*sender
 	for i, tn := range all {
 		token, err := tn.Token()
@@ -155,11 +152,9 @@ func makeSenders(t *testing.T, all []*tenant, seed uint64, length time.Duration)
 			t.Fatal(err)
 		}
 		for _, w := range append(logWays, traceWays...) {
-			s := &sender{tenant: tn.name, number: i, token: token, way: w, retries: i%4 != 0, run: seed, every: every}
-			if signal(w) == "spans" {
-				s.every = max(every, length/maxTraces)
-			}
-			senders = append(senders, s)
+			senders = append(senders, &sender{
+				tenant: tn.name, number: i, token: token, way: w, retries: i%4 != 0, run: seed, every: every,
+			})
 		}
 	}
 	return senders

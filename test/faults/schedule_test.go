@@ -21,9 +21,8 @@ import (
 
 // fault is one kind of trouble.
 type fault struct {
-	name   string
-	weight int  // how often it comes, beside the others
-	kill   bool // it ends a process with SIGKILL
+	name string
+	kill bool // it ends a process with SIGKILL
 	// run makes the trouble, for about d where it lasts, and reports whether it
 	// could.
 	run func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error)
@@ -41,30 +40,26 @@ type lane struct {
 // minHold is the least that a fault lasts.
 const minHold = 500 * time.Millisecond
 
-// run follows the schedule that the random numbers make until ctx ends.
+// run makes the faults in rounds, each once a round, until ctx ends. All that is
+// random is drawn from rng before anything is done: the schedule doesn't depend on
+// what the faults meet.
 func (s *site) run(ctx context.Context, l lane, rng *rand.Rand) error {
-	weights := 0
-	for _, f := range l.faults {
-		weights += f.weight
-	}
+	var round []int
 	for {
-		// All is drawn before anything is done: the schedule doesn't depend on what
-		// the faults do.
+		if len(round) == 0 {
+			round = rng.Perm(len(l.faults))
+		}
+		f := l.faults[round[0]]
+		round = round[1:]
 		gap := between(rng, l.minGap, l.maxGap)
 		if rng.IntN(6) == 0 {
 			gap += l.lull
 		}
 		held := between(rng, minHold, l.maxHold)
-		at := rng.IntN(weights)
 		own := rand.New(rand.NewPCG(rng.Uint64(), 0))
 		if !pause(ctx, gap) {
 			return nil
 		}
-		i := 0
-		for ; at >= l.faults[i].weight; i++ {
-			at -= l.faults[i].weight
-		}
-		f := l.faults[i]
 		s.logf("%s begins", f.name)
 		happened, err := f.run(ctx, own, held)
 		if err != nil {
@@ -91,41 +86,41 @@ func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 func (s *site) processes(length time.Duration) lane {
 	l := lane{minGap: 500 * time.Millisecond, maxGap: 4 * time.Second, maxHold: 2 * time.Second, lull: min(10*time.Second, length/6)}
 	l.faults = []fault{
-		{name: "daemon SIGKILL", weight: 3, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+		{name: "daemon SIGKILL", kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			s.current().Kill()
 			hold(ctx, d)
 			return true, s.start()
 		}},
-		{name: "daemon SIGKILL, torn tail", weight: 3, kill: true, run: func(_ context.Context, rng *rand.Rand, _ time.Duration) (bool, error) {
+		{name: "daemon SIGKILL, torn tail", kill: true, run: func(_ context.Context, rng *rand.Rand, _ time.Duration) (bool, error) {
 			s.current().Kill()
 			if err := s.tear(rng); err != nil {
 				return false, err
 			}
 			return true, s.start()
 		}},
-		{name: "daemon SIGKILL while starting", weight: 2, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+		{name: "daemon SIGKILL while starting", kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			s.current().Kill()
 			next := harness.Launch(s.t, s.options)
 			hold(ctx, d-minHold) // it takes about half a second to be ready
 			next.Kill()
 			return true, s.start()
 		}},
-		{name: "daemon SIGTERM", weight: 2, run: s.restart},
+		{name: "daemon SIGTERM", run: s.restart},
 	}
 	if s.engines != nil {
 		// A Tempo that nobody watches loses what it acknowledged last when it is
 		// killed; nothing in front of it can know. It gets SIGTERM.
 		l.faults = append(l.faults,
-			fault{name: "remote loki SIGKILL", weight: 3, kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+			fault{name: "remote loki SIGKILL", kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 				s.engines["loki"].Process().Kill()
 				hold(ctx, d)
 				return true, s.engines["loki"].Restart()
 			}},
-			fault{name: "remote tempo SIGTERM", weight: 2, run: s.restartTempo})
+			fault{name: "remote tempo SIGTERM", run: s.restartTempo})
 		return l
 	}
 	for _, engine := range []string{"loki", "tempo"} {
-		l.faults = append(l.faults, fault{name: engine + " SIGKILL", weight: 4, kill: true, run: func(context.Context, *rand.Rand, time.Duration) (bool, error) {
+		l.faults = append(l.faults, fault{name: engine + " SIGKILL", kill: true, run: func(context.Context, *rand.Rand, time.Duration) (bool, error) {
 			pid, err := s.process(engine)
 			return err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil, nil
 		}})
@@ -161,22 +156,22 @@ func (s *site) restartTempo(context.Context, *rand.Rand, time.Duration) (bool, e
 // surroundings are the faults that last for a while.
 func (s *site) surroundings(maxHold time.Duration) lane {
 	l := lane{minGap: 500 * time.Millisecond, maxGap: 2500 * time.Millisecond, maxHold: maxHold}
-	add := func(name string, weight int, run func(context.Context, *rand.Rand, time.Duration) (bool, error)) {
-		l.faults = append(l.faults, fault{name: name, weight: weight, run: run})
+	add := func(name string, run func(context.Context, *rand.Rand, time.Duration) (bool, error)) {
+		l.faults = append(l.faults, fault{name: name, run: run})
 	}
 	for _, name := range []string{"loki", "tempo", "daemon"} {
-		add(name+" SIGSTOP", 2, func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+		add(name+" SIGSTOP", func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			return s.stall(ctx, name, d), nil
 		})
 	}
-	add("clock step", 2, func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
+	add("clock step", func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
 		offset := time.Duration(rng.Int64N(int64(2*time.Hour))) - time.Hour
 		err := s.stepClock(offset)
 		hold(ctx, d)
 		return true, errors.Join(err, s.stepClock(0))
 	})
 	if s.disk != nil {
-		add("disk full", 3, func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+		add("disk full", func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, d)
 			defer cancel()
 			return true, s.disk.fill(ctx.Done())
@@ -188,7 +183,7 @@ func (s *site) surroundings(maxHold time.Duration) lane {
 			continue
 		}
 		for _, m := range misbehaviours {
-			add(engine+" "+m.name, 1, func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
+			add(engine+" "+m.name, func(ctx context.Context, rng *rand.Rand, d time.Duration) (bool, error) {
 				return p.misbehave(ctx, m.act, 1+rng.Int64N(2), d*m.lasts), nil
 			})
 		}
