@@ -145,7 +145,7 @@ func (tn *tenant) lookForTraces(ctx context.Context, run uint64, o *outcome, sta
 					delete(o.found, item{a.way, batch, i}) // now each copy counts
 				}
 				for _, span := range spans {
-					tn.takeSpan(run, o, span.TraceID, span.SpanID, span.Attributes[markerKey], span.Resource["tenant"])
+					tn.takeSpan(run, o, seen{span.TraceID, span.SpanID, span.Attributes[markerKey], span.Resource["tenant"]})
 				}
 				return nil
 			})
@@ -202,7 +202,7 @@ func (tn *tenant) searchSpans(ctx context.Context, run uint64, o *outcome, from,
 				for _, a := range span.Attributes {
 					attributes[a.Key] = a.Value.StringValue
 				}
-				if it, ok := tn.takeSpan(run, o, trace.TraceID, span.SpanID, attributes[markerKey], attributes["tenant"]); ok {
+				if it, ok := tn.takeSpan(run, o, seen{trace.TraceID, span.SpanID, attributes[markerKey], attributes["tenant"]}); ok {
 					o.found[it] = 1
 				}
 			}
@@ -211,12 +211,18 @@ func (tn *tenant) searchSpans(ctx context.Context, run uint64, o *outcome, from,
 	return nil
 }
 
+// seen is what is looked at of a span that was found.
+type seen struct {
+	trace, span string // ids
+	sender, tag any    // what the sender said of itself, and the daemon of it
+}
+
 // takeSpan counts a span that was found in the tenant.
-func (tn *tenant) takeSpan(run uint64, o *outcome, trace, span string, marker, tag any) (it item, ok bool) {
+func (tn *tenant) takeSpan(run uint64, o *outcome, s seen) (it item, ok bool) {
 	var number int
-	it, ok = parseTraceID(run, trace)
-	if !ok || marker != tn.name || tag != tn.name || !parseSpanID(span, &number, &it) {
-		o.foreign = append(o.foreign, fmt.Sprintf("in %s, tagged %v: span %s of trace %s, sent by %v", tn.name, tag, span, trace, marker))
+	it, ok = parseTraceID(run, s.trace)
+	if !ok || s.sender != tn.name || s.tag != tn.name || !parseSpanID(s.span, &number, &it) {
+		o.foreign = append(o.foreign, fmt.Sprintf("in %s, tagged %v: span %s of trace %s, sent by %v", tn.name, s.tag, s.span, s.trace, s.sender))
 		return it, false
 	}
 	o.found[it]++
