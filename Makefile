@@ -12,7 +12,7 @@ FAULTTIME ?= 15m
 FAULTSEED ?=
 BENCH ?= .
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
-NESTED := engines/loki engines/tempo test/restate tools
+NESTED := engines/loki engines/tempo test/collector test/restate tools
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # What we ship is static and looks the same wherever it was built. Its version
@@ -26,6 +26,8 @@ TEMPO := github.com/grafana/tempo/cmd
 LOKI_VERSION := $(shell awk '$$1 == "github.com/grafana/loki/v3" { print substr($$2, 2) }' engines/loki/go.mod)
 TEMPO_VERSION := 2.9.0
 ENGINES := bin/loki bin/logcli bin/tempo
+# Other people's programs that tests send with.
+SENDERS := bin/loki-canary bin/otelcol bin/telemetrygen
 
 .PHONY: help
 help: ## List the targets (default)
@@ -38,7 +40,7 @@ build: ## Build bin/invoscope
 .PHONY: engines
 engines: $(ENGINES) ## Build the pinned loki, logcli and tempo into bin/
 
-bin/loki bin/logcli: engines/loki/go.mod engines/loki/go.sum Makefile
+bin/loki bin/logcli bin/loki-canary: engines/loki/go.mod engines/loki/go.sum Makefile
 	cd engines/loki && $(GO_BUILD) -ldflags '-s -w -X github.com/grafana/loki/v3/pkg/util/build.Version=$(LOKI_VERSION)' -o ../../$@ $(LOKI)/$(notdir $@)
 	@touch $@
 
@@ -46,9 +48,23 @@ bin/tempo: engines/tempo/go.mod engines/tempo/go.sum Makefile
 	cd engines/tempo && $(GO_BUILD) -ldflags '-s -w -X main.Version=$(TEMPO_VERSION)' -o ../../$@ $(TEMPO)/$(notdir $@)
 	@touch $@
 
+bin/telemetrygen: test/collector/go.mod test/collector/go.sum
+	cd test/collector && $(GO_BUILD) -ldflags '-s -w' -o ../../$@ github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
+	@touch $@
+
+# The builder writes its sources into a folder that it is told by a variable with
+# a dot in its name, which only env can set.
+bin/otelcol: test/collector/builder.yaml test/collector/go.mod test/collector/go.sum
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	(cd test/collector && CGO_ENABLED=0 env "dist.output_path=$$dir/src" $(GO) tool builder --config builder.yaml --ldflags '-s -w') && \
+	mv "$$dir/src/otelcol" $@
+
 bin/golangci-lint: tools/go.mod tools/go.sum
 	cd tools && $(GO_BUILD) -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
+
+.PHONY: senders
+senders: $(SENDERS) ## Build the pinned OpenTelemetry Collector, telemetrygen and loki-canary into bin/
 
 .PHONY: run
 run: build engines ## Build what is missing and start the daemon (ARGS="--http 127.0.0.1:0 …")
@@ -64,8 +80,8 @@ test-unit: ## Run the unit tests, with the race detector where there is a C comp
 	$(GO) test $(RACE) -cover ./...
 
 .PHONY: test-integration
-test-integration: build build-faults engines ## Run the tests that start the built daemon, the real engines and Restate
-	@echo 'test-integration: engine conformance, replay of the recordings, restart, real Restate, faults for a minute'
+test-integration: build build-faults engines senders ## Run the tests that start the built daemon, the real engines and senders
+	@echo 'test-integration: engine conformance, replay of the recordings, restart, real senders, faults for a minute'
 	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./relay/engine/... ./test/...
 
 .PHONY: build-faults
@@ -103,6 +119,12 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: ## Run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: bench-ingest
+bench-ingest: build engines senders ## Measure ingest beside the engines and a Collector, and a stalled tenant (ARGS="-run regexp …")
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench $(ARGS)
+	bin/bench -stall $(ARGS)
 
 .PHONY: clean
 clean: ## Remove bin/ (data/ stays)

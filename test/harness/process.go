@@ -27,7 +27,7 @@ func Binary(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(Root(t), "bin", name)
 	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is missing: run make build engines", path)
+		t.Fatalf("%s is missing: run make build engines senders", path)
 	}
 	return path
 }
