@@ -61,6 +61,7 @@ type Ingest struct {
 	metrics     *metrics
 	batches     sync.Pool // of *logBatch
 	spanBatches sync.Pool // of *spanBatch
+	gzip, zstd  decoders
 }
 
 // cachedStreams bounds the streams whose labels needn't be parsed again.
@@ -86,6 +87,8 @@ func New(o Options) (*Ingest, error) {
 		streams: cache,
 		parser:  parser.NewParser(parser.Options{}),
 		metrics: newMetrics(o.Registerer),
+		gzip:    decoders{make: newGzip},
+		zstd:    decoders{make: newZstd(o.MaxBytes)},
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/ingest"
 )
 
 // Config is all that a user can set. The YAML keys are the documentation's.
@@ -89,9 +90,12 @@ func reveal(secrets map[string]Secret) http.Header {
 	return plain
 }
 
-// Ingest bounds what is taken in.
+// Ingest says what is taken in and how.
 type Ingest struct {
 	MaxRequestBytes Bytes `yaml:"max_request_bytes"`
+	// RelabelPresets are names of sets of rules; they come before RelabelConfigs.
+	RelabelPresets []string  `yaml:"relabel_presets"`
+	RelabelConfigs []Relabel `yaml:"relabel_configs"`
 }
 
 // Queue bounds what waits for an engine, for logs and traces each.
@@ -163,7 +167,7 @@ func Default() Config {
 		Log:     Log{Level: "info", Format: "text"},
 		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},
 		Engines: Engines{Loki: Loki{Retention: defaultRetention}, Tempo: Tempo{Retention: defaultRetention}},
-		Ingest:  Ingest{MaxRequestBytes: 10 << 20},
+		Ingest:  Ingest{MaxRequestBytes: 10 << 20, RelabelPresets: ingest.Presets()},
 		Queue:   Queue{MaxBytes: 256 << 20},
 	}
 }

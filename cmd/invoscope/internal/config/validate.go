@@ -54,6 +54,7 @@ func (c Config) problems() []Problem {
 	check(labelName.MatchString(c.Tenancy.Key), "tenancy.key", "want a label name: letters, digits and underscores, not a digit first")
 	check(c.Ingest.MaxRequestBytes >= minRequestBytes && c.Ingest.MaxRequestBytes <= maxRequestBytes, "ingest.max_request_bytes", "must be between 64KiB and 32MiB")
 	check(c.Queue.MaxBytes >= c.Ingest.MaxRequestBytes, "queue.max_bytes", "must be at least ingest.max_request_bytes")
+	list = append(list, c.Ingest.relabelProblems(c.Tenancy.Key)...)
 	return append(list, c.Engines.problems()...)
 }
 
