@@ -235,8 +235,9 @@ const (
 )
 
 // readTimestamp returns a google.protobuf.Timestamp in nanoseconds; times that
-// these don't reach become the first or last one that they do. 1970 itself is no
-// time: that is how encoders write one that nobody has set.
+// these don't reach become the first or last one that they do. The zero values of
+// protobuf and of Go's time.Time, 1970 and the year 1, are no time: that is how one
+// is encoded that nobody has set.
 func readTimestamp(body []byte) (nanos int64, ok bool) {
 	var seconds int64
 	f := fields{body: body}
@@ -255,7 +256,7 @@ func readTimestamp(body []byte) (nanos int64, ok bool) {
 	}
 	const first, last = math.MinInt64 / int64(time.Second), math.MaxInt64 / int64(time.Second)
 	switch {
-	case seconds == 0 && nanos == 0:
+	case (seconds == 0 || seconds == minSeconds) && nanos == 0:
 		return noTime, true
 	case seconds <= first:
 		return noTime + 1, true

@@ -45,7 +45,7 @@ func Preset(names ...string) []*relabel.Config {
 		for _, from := range p.labels {
 			rule := relabel.DefaultRelabelConfig
 			rule.SourceLabels = model.LabelNames{labelContainer, from}
-			rule.Regex = relabel.MustNewRegexp(";/?(.+)") // nothing before the separator
+			rule.Regex = relabel.MustNewRegexp(";/?([^/].*)") // nothing before the separator
 			rule.TargetLabel = labelContainer
 			rule.NameValidationScheme = model.LegacyValidation
 			rules = append(rules, &rule)

@@ -271,7 +271,8 @@ func TestTimestamps(t *testing.T) {
 		ok   bool
 	}{
 		"none":             {nil, noTime, true},
-		"year 1":           {appendVarint(nil, 1, uint64(1<<64+minSeconds)), noTime + 1, true},
+		"year 1":           {appendVarint(nil, 1, 1<<64+minSeconds), noTime, true},
+		"year 1, later":    {appendVarint(nil, 1, 1<<64+minSeconds+1), noTime + 1, true},
 		"year 9999":        {appendVarint(nil, 1, maxSeconds-1), math.MaxInt64, true},
 		"year 10000":       {appendVarint(nil, 1, maxSeconds), 0, false},
 		"negative nanos":   {appendVarint(nil, 2, math.MaxUint64), 0, false},
