@@ -116,10 +116,17 @@ func (d *decoders) decode(encoding string, body io.Reader) (io.Reader, func(), e
 
 func newGzip() (decoder, error) { return new(gzip.Reader), nil }
 
-// newZstd returns what makes decoders that work in the goroutine of their caller,
-// and that refuse a frame larger than a request may be.
+// zstdWindow is the largest window that a sender may ask for, in bytes: the one
+// every decoder must have (RFC 8878, section 3.1.1.1.2). Encoders ask for it
+// whatever the size of what they compress.
+const zstdWindow = 8 << 20
+
+// newZstd returns what makes decoders that work in the goroutine of their caller.
+// They refuse a frame that says that it is larger than a request may be; one that
+// doesn't say is read no further than that.
 func newZstd(maxBytes int64) func() (decoder, error) {
 	return func() (decoder, error) {
-		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(maxBytes)))
+		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(uint64(max(maxBytes, zstdWindow))))
 	}
 }

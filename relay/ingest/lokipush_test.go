@@ -103,24 +103,3 @@ func TestLokiPushStoresTheTenantAndTheFacts(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
-
-func FuzzLokiPush(f *testing.F) {
-	f.Add(protoPush(f, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x")}}), false)
-	f.Add([]byte(`{"streams":[{"stream":{"a":"b"},"values":[["5","x",{"k":"v"}]]}]}`), true)
-	f.Fuzz(func(t *testing.T, body []byte, asJSON bool) {
-		fx := newFixture(t)
-		h := header()
-		if asJSON {
-			h = header("Content-Type", "application/json")
-		}
-		w := do(fx.LokiPush, fault.Plain, h, body)
-		if w.Code >= http.StatusInternalServerError {
-			t.Errorf("%d %s", w.Code, w.Body)
-		}
-		for _, s := range fx.logs.streams(t) {
-			if !strings.Contains(s.Labels, `tenant="acme"`) {
-				t.Errorf("stored as %s", s.Labels)
-			}
-		}
-	})
-}

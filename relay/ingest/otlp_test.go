@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -235,25 +234,4 @@ func TestTheTenantIsReplacedWhereverItStands(t *testing.T) {
 	if scope.Scope().Attributes().Len() != 0 || scope.Spans().At(0).Attributes().Len() != 0 {
 		t.Errorf("scope %v, span %v", scope.Scope().Attributes().AsRaw(), scope.Spans().At(0).Attributes().AsRaw())
 	}
-}
-
-func FuzzOTLP(f *testing.F) {
-	body, err := ptraceotlp.NewExportRequestFromTraces(spans(2, 1)).MarshalProto()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(body, false)
-	f.Add([]byte(`{"resourceSpans":[{}]}`), true)
-	f.Fuzz(func(t *testing.T, body []byte, asJSON bool) {
-		fx := newFixture(t)
-		h := header("Content-Type", "application/x-protobuf")
-		if asJSON {
-			h = header("Content-Type", "application/json")
-		}
-		for _, w := range []*httptest.ResponseRecorder{do(fx.OTLPTraces, fault.OTLP, h, body), do(fx.OTLPLogs, fault.OTLP, h, body)} {
-			if w.Code >= http.StatusInternalServerError {
-				t.Errorf("%d %s", w.Code, w.Body)
-			}
-		}
-	})
 }
