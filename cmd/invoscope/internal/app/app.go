@@ -106,14 +106,24 @@ func (a *App) ensureToken() error {
 }
 
 func (a *App) openRelay() error {
-	in, err := ingest.New(ingest.Options{
+	o := ingest.Options{
 		Logs:       a.logs,
 		Traces:     a.traces,
+		DeadLogs:   a.logs,
 		TenantKey:  a.cfg.Tenancy.Key,
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
+		Relabel:    a.cfg.Ingest.Relabel(),
 		Now:        a.now,
 		Registerer: a.registry,
-	})
+	}
+	// What a remote engine takes only its operator knows.
+	if c := a.cfg.Engines.Loki; c.URL == "" {
+		o.LogMaxAge, o.MaxLead = time.Duration(c.Retention), engine.MaxLead
+	}
+	if c := a.cfg.Engines.Tempo; c.URL == "" {
+		o.SpanMaxAge = time.Duration(c.Retention)
+	}
+	in, err := ingest.New(o)
 	if err != nil {
 		return err
 	}

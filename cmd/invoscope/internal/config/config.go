@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/ingest"
 	"github.com/invoscope/invoscope/relay/queue"
 )
 
@@ -90,9 +91,12 @@ func reveal(secrets map[string]Secret) http.Header {
 	return plain
 }
 
-// Ingest bounds what is taken in.
+// Ingest says what is taken in and how.
 type Ingest struct {
 	MaxRequestBytes Bytes `yaml:"max_request_bytes"`
+	// RelabelPresets are names of sets of rules; they come before RelabelConfigs.
+	RelabelPresets []string  `yaml:"relabel_presets"`
+	RelabelConfigs []Relabel `yaml:"relabel_configs"`
 }
 
 // Queue says how what was acknowledged is kept until an engine has it safely, for
@@ -169,7 +173,7 @@ func Default() Config {
 		Log:     Log{Level: "info", Format: "text"},
 		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},
 		Engines: Engines{Loki: Loki{Retention: defaultRetention}, Tempo: Tempo{Retention: defaultRetention}},
-		Ingest:  Ingest{MaxRequestBytes: 10 << 20},
+		Ingest:  Ingest{MaxRequestBytes: 10 << 20, RelabelPresets: ingest.Presets()},
 		Queue: Queue{
 			Fsync:          queue.FsyncBatch,
 			MaxBytes:       1 << 30,

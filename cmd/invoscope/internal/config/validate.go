@@ -57,6 +57,7 @@ func (c Config) problems() []Problem {
 	}
 	check(labelName.MatchString(c.Tenancy.Key), "tenancy.key", "want a label name: letters, digits and underscores, not a digit first")
 	check(c.Ingest.MaxRequestBytes >= minRequestBytes && c.Ingest.MaxRequestBytes <= maxRequestBytes, "ingest.max_request_bytes", "must be between 64KiB and 32MiB")
+	list = append(list, c.Ingest.relabelProblems(c.Tenancy.Key)...)
 	list = append(list, c.Queue.problems(c.Ingest.MaxRequestBytes)...)
 	return append(list, c.Engines.problems()...)
 }
