@@ -21,8 +21,12 @@ type otlpScratch struct {
 	dated      bool  // whether that goes back to a time that a sender has given
 }
 
-// keepNames bounds the attribute names that needn't be translated again.
-const keepNames = 4096
+// keepNames bounds the attribute names that needn't be translated again, and
+// keepNameBytes each of them.
+const (
+	keepNames     = 4096
+	keepNameBytes = 256
+)
 
 func (s *otlpScratch) reset() {
 	if len(s.labelNames) > keepNames {
@@ -47,7 +51,7 @@ func (s *otlpScratch) labelName(attribute string) string {
 	if err != nil {
 		name = ""
 	}
-	if len(s.labelNames) <= keepNames {
+	if len(s.labelNames) <= keepNames && len(attribute) <= keepNameBytes {
 		s.labelNames[attribute] = name
 	}
 	return name

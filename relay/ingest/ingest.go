@@ -64,8 +64,12 @@ type Ingest struct {
 	gzip, zstd  decoders
 }
 
-// cachedStreams bounds the streams whose labels needn't be parsed again.
-const cachedStreams = 4096
+// cachedStreams bounds the streams whose labels needn't be parsed again, and
+// cachedBytes the labels of each.
+const (
+	cachedStreams = 4096
+	cachedBytes   = 4096
+)
 
 // New returns an Ingest.
 func New(o Options) (*Ingest, error) {

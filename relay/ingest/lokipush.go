@@ -45,13 +45,22 @@ func (in *Ingest) LokiPush(w http.ResponseWriter, r *http.Request, tenant string
 	return nil
 }
 
+// maxSnappyRatio is how much smaller snappy makes anything: its shortest way to
+// copy 64 bytes takes three.
+const maxSnappyRatio = 22
+
+// decompress makes b.raw what a snappy block holds. It makes no room for more
+// than a block of that size can hold, whatever it says.
 func (b *logBatch) decompress(body []byte) error {
 	n, err := s2.DecodedLen(body)
+	switch {
+	case err == nil && int64(n) > b.in.opts.MaxBytes:
+		return b.in.tooLarge()
+	case err == nil && n > maxSnappyRatio*len(body):
+		err = s2.ErrCorrupt
+	}
 	if err != nil {
 		return fault.New(fault.Invalid, "the request's body is not snappy: "+err.Error())
-	}
-	if int64(n) > b.in.opts.MaxBytes {
-		return b.in.tooLarge()
 	}
 	if cap(b.raw) < n {
 		b.raw = make([]byte, n)

@@ -58,6 +58,7 @@ func TestLokiPushAnswers(t *testing.T) {
 		"a snappy bomb":         {header(), s2.EncodeSnappy(nil, bomb), 413, "larger", 0},
 		"a zstd bomb":           {header("Content-Type", "application/json", "Content-Encoding", "zstd"), zstded(t, bomb), 413, "larger", 0},
 		"a lie about its size":  {header(), []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 413, "larger", 0},
+		"a smaller lie":         {header(), []byte{0x80, 0x80, 0x02, 0}, 400, "snappy", 0},
 		"long labels":           {header(), protoPush(t, push.Stream{Labels: `{a="` + strings.Repeat("x", 50<<10) + `"}`, Entries: []push.Entry{pushed("x")}}), 400, "too long", 0},
 		"too much metadata":     {header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x", make([]push.LabelAdapter, maxMetadata+1)...)}}), 400, "limit: '1000'", 0},
 		"too many labels":       {header(), protoPush(t, push.Stream{Labels: manyLabels(maxLabels + 1), Entries: []push.Entry{pushed("x")}}), 400, "limit 38", 0},

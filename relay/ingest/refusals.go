@@ -39,9 +39,12 @@ type refusalMessage struct {
 	count int64
 }
 
-// maxMessages bounds what a client is told: entries each wrong in its own way
-// would make the answer larger than the request.
-const maxMessages = 10
+// These bound what a client is told: entries each wrong in its own way would make
+// the answer larger than the request.
+const (
+	maxMessages     = 10
+	maxMessageBytes = 1000
+)
 
 // add notes refused items; message may be nil and is only called when its text
 // is wanted.
@@ -67,6 +70,9 @@ func (r *refusals) addCount(why reason, count int64) {
 }
 
 func (r *refusals) addMessage(text string, count int64) {
+	if len(text) > maxMessageBytes {
+		text = text[:maxMessageBytes] + "…"
+	}
 	for i := range r.messages {
 		if r.messages[i].text == text {
 			r.messages[i].count += count

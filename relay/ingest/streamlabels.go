@@ -56,7 +56,9 @@ func (in *Ingest) newStream(key labelsKey, b *labels.Builder) (stream, error) {
 		}
 		s.labels = stored.String()
 	}
-	in.streams.Add(key, s)
+	if len(key.sent) <= cachedBytes {
+		in.streams.Add(key, s)
+	}
 	return s, nil
 }
 

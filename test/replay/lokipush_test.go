@@ -119,17 +119,18 @@ func TestLokiPushAnswersAsLoki(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, relayed := http.Header{"X-Scope-OrgID": {"direct"}}, http.Header{"Authorization": {"Bearer " + token}}
+	direct := lokiAPI{loki, "http://loki", http.Header{"X-Scope-OrgID": {"direct"}}}
+	relayed := lokiAPI{http.DefaultClient, d.HTTP, http.Header{"Authorization": {"Bearer " + token}}}
 	cases := pushCases(t, time.Now().Add(-time.Minute))
 	for name, c := range cases {
 		ours := c.ours
 		if ours == 0 {
 			ours = c.status
 		}
-		if status, body := pushTo(t, loki, "http://loki", direct, c); status != c.status {
+		if status, body := direct.push(t, c); status != c.status {
 			t.Errorf("%s: Loki answers %d %q, want %d", name, status, body, c.status)
 		}
-		if status, body := pushTo(t, http.DefaultClient, d.HTTP, relayed, c); status != ours {
+		if status, body := relayed.push(t, c); status != ours {
 			t.Errorf("%s: we answer %d %q, want %d", name, status, body, ours)
 		}
 	}
@@ -139,23 +140,30 @@ func TestLokiPushAnswersAsLoki(t *testing.T) {
 			ours = c.lines
 		}
 		harness.Poll(t, visibleLimit, name, func() error {
-			return errors.Join(linesOf(t, loki, "http://loki", direct, name, c.lines), linesOf(t, http.DefaultClient, d.HTTP, relayed, name, ours))
+			return errors.Join(direct.linesAre(t, name, c.lines), relayed.linesAre(t, name, ours))
 		})
 	}
 }
 
-func pushTo(t *testing.T, c *http.Client, base string, header http.Header, of pushCase) (int, string) {
+// lokiAPI is a Loki's API and how to be let in.
+type lokiAPI struct {
+	client *http.Client
+	url    string
+	header http.Header
+}
+
+func (l lokiAPI) push(t *testing.T, of pushCase) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/loki/api/v1/push", bytes.NewReader(of.body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.url+"/loki/api/v1/push", bytes.NewReader(of.body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = header.Clone()
+	req.Header = l.header.Clone()
 	req.Header.Set("Content-Type", "application/x-protobuf")
 	if of.json {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.Do(req)
+	resp, err := l.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,10 +175,10 @@ func pushTo(t *testing.T, c *http.Client, base string, header http.Header, of pu
 	return resp.StatusCode, string(body)
 }
 
-// linesOf returns an error unless just these lines are found under a case's label.
-func linesOf(t *testing.T, c *http.Client, base string, header http.Header, name string, want []string) error {
+// linesAre returns an error unless just these lines are found under a case's label.
+func (l lokiAPI) linesAre(t *testing.T, name string, want []string) error {
 	t.Helper()
-	query := base + "/loki/api/v1/query_range?" + url.Values{
+	query := l.url + "/loki/api/v1/query_range?" + url.Values{
 		"query": {fmt.Sprintf(`{case=%q}`, name)}, "start": {strconv.FormatInt(time.Now().Add(-time.Hour).UnixNano(), 10)},
 		"end": {strconv.FormatInt(time.Now().Add(30*time.Hour).UnixNano(), 10)},
 	}.Encode()
@@ -178,8 +186,8 @@ func linesOf(t *testing.T, c *http.Client, base string, header http.Header, name
 	if err != nil {
 		return err
 	}
-	req.Header = header
-	resp, err := c.Do(req)
+	req.Header = l.header
+	resp, err := l.client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -200,7 +208,7 @@ func linesOf(t *testing.T, c *http.Client, base string, header http.Header, name
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" && len(want)+len(got) > 0 {
-		return fmt.Errorf("%s, %s (-want +got):\n%s", base, name, diff)
+		return fmt.Errorf("%s, %s (-want +got):\n%s", l.url, name, diff)
 	}
 	return nil
 }
