@@ -110,11 +110,11 @@ func (b *logBatch) verdict(e *entry) (reason, func() string) {
 			return fmt.Sprintf("stream '%s' has too many structured metadata labels: '%d', limit: '%d'", b.live.stream, len(e.meta), maxMetadata)
 		}
 	case e.time > b.newest:
-		return reasonFuture, func() string {
+		return b.in.reasons.future, func() string {
 			return fmt.Sprintf("entry for stream '%s' has timestamp too new: %s", b.live.stream, time.Unix(0, e.time).UTC().Format(time.RFC3339))
 		}
 	case int64(e.size()) > limit:
-		return reasonLarge, func() string {
+		return b.in.reasons.large, func() string {
 			return fmt.Sprintf("max entry size '%d' bytes exceeded for stream '%s' while adding an entry with length '%d' bytes", limit, b.live.stream, e.size())
 		}
 	}
@@ -157,11 +157,9 @@ func (b *logBatch) send(w *pushWriter, to func(queue.Request) error) error {
 }
 
 func (b *logBatch) bury(ctx context.Context, req queue.Request) error {
-	err := b.in.opts.DeadLogs.Bury(ctx, b.tenant, b.tooOld(), req)
+	err := b.in.opts.DeadLogs.Bury(ctx, b.tenant, b.in.reasons.old.phrase, req)
 	if err == nil {
 		return nil
 	}
 	return &fault.Error{Kind: fault.Unavailable, Message: "the request could not be stored, try again later", RetryAfter: retryWhenFull, Cause: err}
 }
-
-func (b *logBatch) tooOld() string { return "older than " + b.in.opts.MaxAge.String() }

@@ -59,6 +59,7 @@ type Ingest struct {
 	streams     *lru.Cache[labelsKey, stream]
 	parser      parser.Parser
 	metrics     *metrics
+	reasons     limitReasons
 	batches     sync.Pool // of *logBatch
 	spanBatches sync.Pool // of *spanBatch
 	gzip, zstd  decoders
@@ -91,6 +92,7 @@ func New(o Options) (*Ingest, error) {
 		streams: cache,
 		parser:  parser.NewParser(parser.Options{}),
 		metrics: newMetrics(o.Registerer),
+		reasons: o.reasons(),
 		gzip:    decoders{make: newGzip},
 		zstd:    decoders{make: newZstd(o.MaxBytes)},
 	}, nil

@@ -227,11 +227,11 @@ func (b *spanBatch) span(body []byte) error {
 	case isZero(traceID), isZero(spanID):
 		why = reasonID
 	case ended < b.oldest:
-		why = reasonOld
+		why = b.in.reasons.old
 	case ended > b.newest:
-		why = reasonFuture
+		why = b.in.reasons.future
 	case int64(len(body)) > b.in.opts.MaxItemBytes:
-		why = reasonLarge
+		why = b.in.reasons.large
 	}
 	if why != (reason{}) {
 		b.buf = b.buf[:start]
