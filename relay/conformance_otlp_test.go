@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -279,9 +280,9 @@ func TestOTLPLogsConformance(t *testing.T) {
 			r.SetObservedTimestamp(stamp(time.Second))
 		}, "", one+"0s x; "+one+"1ns x observed_timestamp=1795521601000000000; "+one+"0s x"),
 		"too old": row(func(r plog.LogRecord) { r.SetTimestamp(stamp(-2 * tableAge)) },
-			"rejected 0: 1 log records older than 1h0m0s are kept as dead letters", two+"; dead "+one+"-2h0m0s x"),
-		"too far in the future": row(func(r plog.LogRecord) { r.SetTimestamp(stamp(2 * tableLead)) }, "rejected 1: 1 log records too far in the future", two),
-		"too large":             row(func(r plog.LogRecord) { r.Body().SetStr(strings.Repeat("y", tableItem+1)) }, "rejected 1: 1 log records too large", two),
+			"rejected 0: 1 log records older than 1h are kept as dead letters", two+"; dead "+one+"-2h0m0s x"),
+		"too far in the future": row(func(r plog.LogRecord) { r.SetTimestamp(stamp(2 * tableLead)) }, "rejected 1: 1 log records more than 1m in the future", two),
+		"too large":             row(func(r plog.LogRecord) { r.Body().SetStr(strings.Repeat("y", tableItem+1)) }, "rejected 1: 1 log records larger than 10000 bytes", two),
 		"an attribute of nothing": row(func(r plog.LogRecord) { r.Attributes().PutStr("_", "v") },
 			"rejected 1: 1 log records with an attribute whose name can't be a label's", two),
 		"invalid UTF-8": noUTF8,
@@ -338,13 +339,13 @@ func TestOTLPTracesConformance(t *testing.T) {
 		"good":                  row(x, "", "acme 0; acme 1; acme 2"),
 		"no trace id":           row(noID, "rejected 1: 1 spans without a valid trace id and span id", two),
 		"no span id":            row(func(s ptrace.Span) { s.SetSpanID(pcommon.SpanID{}) }, "rejected 1: 1 spans without a valid trace id and span id", two),
-		"too old":               row(func(s ptrace.Span) { s.SetEndTimestamp(stamp(-2 * tableAge)) }, "rejected 1: 1 spans too old", two),
-		"too far in the future": row(func(s ptrace.Span) { s.SetEndTimestamp(stamp(2 * tableLead)) }, "rejected 1: 1 spans too far in the future", two),
-		"too large":             row(func(s ptrace.Span) { s.SetName(strings.Repeat("y", tableItem)) }, "rejected 1: 1 spans too large", two),
+		"too old":               row(func(s ptrace.Span) { s.SetEndTimestamp(stamp(-2 * tableAge)) }, "rejected 1: 1 spans older than 1h", two),
+		"too far in the future": row(func(s ptrace.Span) { s.SetEndTimestamp(stamp(2 * tableLead)) }, "rejected 1: 1 spans more than 1m in the future", two),
+		"too large":             row(func(s ptrace.Span) { s.SetName(strings.Repeat("y", tableItem)) }, "rejected 1: 1 spans larger than 10000 bytes", two),
 		"invalid UTF-8":         noUTF8,
 		"several reasons": {request: tracesOf(t, noID, noID, func(s ptrace.Span) { s.SetEndTimestamp(1) }),
-			http: "200 rejected 3: 2 spans without a valid trace id and span id; 1 spans too old",
-			grpc: "OK rejected 3: 2 spans without a valid trace id and span id; 1 spans too old"},
+			http: "200 rejected 3: 2 spans without a valid trace id and span id; 1 spans older than 1h",
+			grpc: "OK rejected 3: 2 spans without a valid trace id and span id; 1 spans older than 1h"},
 		"nested deeply": {request: tracesOf(t, x, deep), http: "400 " + tooDeep, grpc: "InvalidArgument " + tooDeep},
 		"empty":         {request: newExport(t, "traces", ptraceotlp.NewExportRequest()), http: "200", grpc: "OK"},
 		"not OTLP":      {request: export{"traces", []byte("\xff\xff\xff"), nil}, http: "400 the request is not OTLP", grpc: "InvalidArgument the request is not OTLP"},
@@ -421,5 +422,30 @@ func TestOTLPTransportConformance(t *testing.T) {
 				t.Errorf("stored %q", got)
 			}
 		})
+	}
+}
+
+func TestBombsOverHTTPTakeLittleMemory(t *testing.T) {
+	r, _ := newTable(t)
+	addr := (&fixture{relay: r}).publicPort(t)
+	bombs := map[string]struct {
+		encoding, want string
+		body           []byte
+	}{
+		"1 GiB of zeros":      {"zstd", "413", zstdFrame(20, 8192)},
+		"a window of 512 MiB": {"zstd", "413", zstdFrame(29, 8192)},
+		"gzip":                {"gzip", "413", compress(t, "gzip", make([]byte, 64<<20))},
+	}
+	for name, bomb := range bombs {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		h := headers{"Content-Type", otlpProto, "Content-Encoding", bomb.encoding}
+		if got := (export{signal: "traces"}).http(t, addr, h.header(), bomb.body); !strings.HasPrefix(got, bomb.want) {
+			t.Errorf("%s: %s, want %s", name, got, bomb.want)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 24<<20 {
+			t.Errorf("%s: took %d MiB", name, took>>20)
+		}
 	}
 }

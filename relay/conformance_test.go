@@ -108,7 +108,7 @@ func newTable(t *testing.T) (*Relay, *stores) {
 	s := &stores{}
 	in, err := ingest.New(ingest.Options{
 		Logs: &s.logs, Traces: &s.traces, DeadLogs: &s.dead, TenantKey: "tenant", MaxBytes: tableBytes, MaxItemBytes: tableItem,
-		MaxAge: tableAge, MaxLead: tableLead, Registerer: prometheus.NewRegistry(), Now: func() time.Time { return noon },
+		LogMaxAge: tableAge, SpanMaxAge: tableAge, MaxLead: tableLead, Registerer: prometheus.NewRegistry(), Now: func() time.Time { return noon },
 	})
 	if err != nil {
 		t.Fatal(err)

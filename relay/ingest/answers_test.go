@@ -47,7 +47,7 @@ func strict(t testing.TB) (f *fixture, dead *graves, now time.Time) {
 	dead = &graves{}
 	now = time.Unix(1_800_000_000, 0).UTC()
 	return with(t, func(o *Options) {
-		o.DeadLogs, o.MaxAge, o.MaxLead, o.MaxItemBytes = dead, maxAge, maxLead, maxItem
+		o.DeadLogs, o.LogMaxAge, o.SpanMaxAge, o.MaxLead, o.MaxItemBytes = dead, maxAge, maxAge, maxLead, maxItem
 		o.Now = func() time.Time { return now }
 	}), dead, now
 }
@@ -82,7 +82,7 @@ func TestEntriesThatAreTooOldAreBuried(t *testing.T) {
 	if diff := cmp.Diff(want, dead.streams(t)); diff != "" || dead.tenant != "acme" {
 		t.Errorf("buried for %q (-want +got):\n%s", dead.tenant, diff)
 	}
-	if diff := cmp.Diff([]string{"older than 1h0m0s"}, dead.reasons); diff != "" {
+	if diff := cmp.Diff([]string{"older than 1h"}, dead.reasons); diff != "" {
 		t.Error(diff)
 	}
 	if got := testutil.ToFloat64(f.metrics.buried); got != 3 {
@@ -94,7 +94,7 @@ func TestEntriesThatAreTooOldAreBuried(t *testing.T) {
 	records.AppendEmpty().SetTimestamp(pcommon.NewTimestampFromTime(now.Add(-2 * maxAge)))
 	records.AppendEmpty().SetTimestamp(pcommon.NewTimestampFromTime(now))
 	resp, err := f.exportLogs(t.Context(), "acme", encodeLogs(t, logs))
-	if got := resp.PartialSuccess(); err != nil || got.RejectedLogRecords() != 0 || got.ErrorMessage() != "1 log records older than 1h0m0s are kept as dead letters" {
+	if got := resp.PartialSuccess(); err != nil || got.RejectedLogRecords() != 0 || got.ErrorMessage() != "1 log records older than 1h are kept as dead letters" {
 		t.Errorf("OTLP: %v, %d %q", err, got.RejectedLogRecords(), got.ErrorMessage())
 	}
 }
@@ -116,7 +116,7 @@ func TestEntriesThatCannotBeBuriedAreNotAcknowledged(t *testing.T) {
 }
 
 func TestOldEntriesWithoutDeadLetters(t *testing.T) {
-	f := with(t, func(o *Options) { o.MaxAge, o.Now = maxAge, time.Now })
+	f := with(t, func(o *Options) { o.SpanMaxAge, o.Now = maxAge, time.Now })
 	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{Labels: `{a="1"}`, Entries: []push.Entry{pushed("old")}}))
 	if w.Code != http.StatusNoContent || len(f.logs.bodies) != 1 {
 		t.Errorf("%d with %d stored", w.Code, len(f.logs.bodies))
@@ -280,7 +280,7 @@ func TestBadLogRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "9 log records with text that isn't valid UTF-8; 2 log records with resource attributes that can't be stream labels; " +
-		"5 log records with an attribute whose name can't be a label's; 1 log records too large; 1 log records too far in the future; " +
+		"5 log records with an attribute whose name can't be a label's; 1 log records larger than 1000 bytes; 1 log records more than 1m in the future; " +
 		"1 log records with too many attributes"
 	if got := resp.PartialSuccess(); got.RejectedLogRecords() != 19 || got.ErrorMessage() != want {
 		t.Errorf("%d %q, want\n%q", got.RejectedLogRecords(), got.ErrorMessage(), want)
@@ -344,7 +344,7 @@ func TestBadSpans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "12 spans with text that isn't valid UTF-8; 2 spans without a valid trace id and span id; 1 spans too old; 1 spans too far in the future; 1 spans too large"
+	want := "12 spans with text that isn't valid UTF-8; 2 spans without a valid trace id and span id; 1 spans older than 1h; 1 spans more than 1m in the future; 1 spans larger than 1000 bytes"
 	if got := resp.PartialSuccess(); got.RejectedSpans() != 17 || got.ErrorMessage() != want {
 		t.Errorf("%d %q, want\n%q", got.RejectedSpans(), got.ErrorMessage(), want)
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -50,8 +51,8 @@ func (in *Ingest) logs(tenant string) *logBatch {
 	b.tenant = tenant
 	b.oldest, b.newest = math.MinInt64, math.MaxInt64
 	now := in.opts.Now()
-	if in.opts.DeadLogs != nil && in.opts.MaxAge > 0 {
-		b.oldest = now.Add(-in.opts.MaxAge).UnixNano()
+	if in.opts.DeadLogs != nil && in.opts.LogMaxAge > 0 {
+		b.oldest = now.Add(-in.opts.LogMaxAge).UnixNano()
 	}
 	if in.opts.MaxLead > 0 {
 		b.newest = now.Add(in.opts.MaxLead).UnixNano()
@@ -110,11 +111,11 @@ func (b *logBatch) verdict(e *entry) (reason, func() string) {
 			return fmt.Sprintf("stream '%s' has too many structured metadata labels: '%d', limit: '%d'", b.live.stream, len(e.meta), maxMetadata)
 		}
 	case e.time > b.newest:
-		return reasonFuture, func() string {
+		return b.in.reasons.future, func() string {
 			return fmt.Sprintf("entry for stream '%s' has timestamp too new: %s", b.live.stream, time.Unix(0, e.time).UTC().Format(time.RFC3339))
 		}
 	case int64(e.size()) > limit:
-		return reasonLarge, func() string {
+		return b.in.reasons.large, func() string {
 			return fmt.Sprintf("max entry size '%d' bytes exceeded for stream '%s' while adding an entry with length '%d' bytes", limit, b.live.stream, e.size())
 		}
 	}
@@ -133,10 +134,9 @@ func (b *logBatch) store(ctx context.Context) error {
 		}
 	}
 	if b.dead.entries > 0 {
-		if err := b.send(&b.dead, func(req queue.Request) error { return b.bury(ctx, req) }); err != nil {
+		if err := b.storeDead(ctx); err != nil {
 			return err
 		}
-		b.in.metrics.buried.Add(float64(b.dead.entries))
 	}
 	b.in.metrics.dropped.Add(float64(b.dropped))
 	b.in.metrics.count("logs", &b.refused)
@@ -156,12 +156,21 @@ func (b *logBatch) send(w *pushWriter, to func(queue.Request) error) error {
 	return nil
 }
 
-func (b *logBatch) bury(ctx context.Context, req queue.Request) error {
-	err := b.in.opts.DeadLogs.Bury(ctx, b.tenant, b.tooOld(), req)
-	if err == nil {
-		return nil
+// storeDead buries what is too old. Where there is no room for more dead letters it
+// is refused, as Loki would: nobody has acknowledged it yet.
+func (b *logBatch) storeDead(ctx context.Context) error {
+	old := b.in.reasons.oldEntry
+	err := b.send(&b.dead, func(req queue.Request) error { return b.in.opts.DeadLogs.Bury(ctx, b.tenant, old.phrase, req) })
+	switch {
+	case err == nil:
+		b.in.metrics.buried.Add(float64(b.dead.entries))
+	case errors.Is(err, queue.ErrFull):
+		b.refused.add(old, int64(b.dead.entries), func() string {
+			return "entry has timestamp too old: it is " + old.phrase + ", and there is no room for more dead letters"
+		})
+		b.dead.reset()
+	default:
+		return &fault.Error{Kind: fault.Unavailable, Message: "the request could not be stored, try again later", RetryAfter: retryWhenFull, Cause: err}
 	}
-	return &fault.Error{Kind: fault.Unavailable, Message: "the request could not be stored, try again later", RetryAfter: retryWhenFull, Cause: err}
+	return nil
 }
-
-func (b *logBatch) tooOld() string { return "older than " + b.in.opts.MaxAge.String() }

@@ -32,7 +32,7 @@ type Options struct {
 	// Logs takes snappy-compressed push.PushRequest messages, Traces OTLP
 	// ExportTraceServiceRequest messages.
 	Logs, Traces Appender
-	// DeadLogs takes log entries that are older than MaxAge. Without it they go to
+	// DeadLogs takes log entries that are older than LogMaxAge. Without it they go to
 	// Logs.
 	DeadLogs DeadLetters
 	// TenantKey is the stream label and the resource attribute that carry the
@@ -43,9 +43,9 @@ type Options struct {
 	// MaxItemBytes bounds one span, and one log entry with its structured metadata;
 	// 0 means MaxBytes.
 	MaxItemBytes int64
-	// MaxAge is how old a log entry or a span may be, the latter by its end.
-	// MaxLead is how far in the future it may be. 0 means that it isn't checked.
-	MaxAge, MaxLead time.Duration
+	// LogMaxAge is how old a log entry may be, SpanMaxAge a span by its end, and
+	// MaxLead how far in the future either may be. 0 means that it isn't checked.
+	LogMaxAge, SpanMaxAge, MaxLead time.Duration
 	// Relabel rewrites the labels of streams. Nil means the rules of every preset.
 	Relabel []*relabel.Config
 
@@ -59,6 +59,7 @@ type Ingest struct {
 	streams     *lru.Cache[labelsKey, stream]
 	parser      parser.Parser
 	metrics     *metrics
+	reasons     limitReasons
 	batches     sync.Pool // of *logBatch
 	spanBatches sync.Pool // of *spanBatch
 	gzip, zstd  decoders
@@ -91,6 +92,7 @@ func New(o Options) (*Ingest, error) {
 		streams: cache,
 		parser:  parser.NewParser(parser.Options{}),
 		metrics: newMetrics(o.Registerer),
+		reasons: o.reasons(),
 		gzip:    decoders{make: newGzip},
 		zstd:    decoders{make: newZstd(o.MaxBytes)},
 	}, nil

@@ -89,7 +89,7 @@ func (in *Ingest) exportLogs(ctx context.Context, tenant string, body []byte) (p
 		if message != "" {
 			message += "; "
 		}
-		message += strconv.Itoa(n) + " log records " + b.tooOld() + " are kept as dead letters"
+		message += strconv.Itoa(n) + " log records " + in.reasons.oldEntry.phrase + " are kept as dead letters"
 	}
 	if message != "" {
 		resp.PartialSuccess().SetRejectedLogRecords(b.refused.total())

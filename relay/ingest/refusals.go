@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -14,13 +16,22 @@ type reason struct{ label, phrase string }
 var (
 	reasonID        = reason{"invalid_id", "without a valid trace id and span id"}
 	reasonText      = reason{"invalid_utf8", "with text that isn't valid UTF-8"}
-	reasonOld       = reason{"too_old", "too old"}
-	reasonFuture    = reason{"too_far_in_the_future", "too far in the future"}
-	reasonLarge     = reason{"too_large", "too large"}
 	reasonMetadata  = reason{"metadata", "with too many attributes"}
 	reasonAttribute = reason{"attribute_name", "with an attribute whose name can't be a label's"}
 	reasonLabels    = reason{"labels", "with resource attributes that can't be stream labels"}
 )
+
+// limitReasons are those whose phrase says what the limit is.
+type limitReasons struct{ oldEntry, oldSpan, future, large reason }
+
+func (o *Options) reasons() limitReasons {
+	return limitReasons{
+		oldEntry: reason{"too_old", "older than " + model.Duration(o.LogMaxAge).String()},
+		oldSpan:  reason{"too_old", "older than " + model.Duration(o.SpanMaxAge).String()},
+		future:   reason{"too_far_in_the_future", "more than " + model.Duration(o.MaxLead).String() + " in the future"},
+		large:    reason{"too_large", fmt.Sprintf("larger than %d bytes", o.MaxItemBytes)},
+	}
+}
 
 // refusals are the items of one request that aren't taken while others are.
 type refusals struct {

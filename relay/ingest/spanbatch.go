@@ -40,8 +40,8 @@ func (in *Ingest) spans(tenant string) *spanBatch {
 	b.tenantTag = appendField(b.tenantTag[:0], 1, pair) // Resource.attributes
 	b.oldest, b.newest = 0, math.MaxUint64
 	now := in.opts.Now()
-	if in.opts.MaxAge > 0 {
-		b.oldest = uint64(max(now.Add(-in.opts.MaxAge).UnixNano(), 0))
+	if in.opts.SpanMaxAge > 0 {
+		b.oldest = uint64(max(now.Add(-in.opts.SpanMaxAge).UnixNano(), 0))
 	}
 	if in.opts.MaxLead > 0 {
 		b.newest = uint64(max(now.Add(in.opts.MaxLead).UnixNano(), 0))
@@ -227,11 +227,11 @@ func (b *spanBatch) span(body []byte) error {
 	case isZero(traceID), isZero(spanID):
 		why = reasonID
 	case ended < b.oldest:
-		why = reasonOld
+		why = b.in.reasons.oldSpan
 	case ended > b.newest:
-		why = reasonFuture
+		why = b.in.reasons.future
 	case int64(len(body)) > b.in.opts.MaxItemBytes:
-		why = reasonLarge
+		why = b.in.reasons.large
 	}
 	if why != (reason{}) {
 		b.buf = b.buf[:start]

@@ -77,12 +77,20 @@ func (f *fields) is(number int32) bool {
 	return f.number == number && f.kind == protowire.BytesType
 }
 
+// varint reads a number. Most are tags and sizes of one or two bytes.
 func (f *fields) varint() (uint64, bool) {
-	if f.pos < len(f.body) && f.body[f.pos] < 0x80 {
-		f.pos++
-		return uint64(f.body[f.pos-1]), true
+	rest := f.body[f.pos:]
+	if len(rest) > 1 {
+		if rest[0] < 0x80 {
+			f.pos++
+			return uint64(rest[0]), true
+		}
+		if rest[1] < 0x80 {
+			f.pos += 2
+			return uint64(rest[0]&0x7f) | uint64(rest[1])<<7, true
+		}
 	}
-	v, n := protowire.ConsumeVarint(f.body[f.pos:])
+	v, n := protowire.ConsumeVarint(rest)
 	f.pos += max(n, 0)
 	return v, n > 0
 }
