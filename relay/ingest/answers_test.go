@@ -107,6 +107,12 @@ func TestEntriesThatCannotBeBuriedAreNotAcknowledged(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
+	// Without room for dead letters it is refused as by Loki, and the rest is kept.
+	dead.err = fmt.Errorf("dead letters: %w", queue.ErrFull)
+	both := protoPush(t, push.Stream{Labels: `{a="1"}`, Entries: []push.Entry{{Line: "old", Timestamp: now.Add(-2 * maxAge)}, {Line: "live", Timestamp: now}}})
+	if w := do(f.LokiPush, fault.Plain, header(), both); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "timestamp too old") || len(f.logs.bodies) != 1 {
+		t.Errorf("%d %s with %d stored", w.Code, w.Body, len(f.logs.bodies))
+	}
 	// With a full queue nothing is buried, else it would be at each try.
 	dead.err, f.logs.err = nil, queue.ErrFull
 	body = protoPush(t, push.Stream{Labels: `{a="1"}`, Entries: []push.Entry{{Line: "old", Timestamp: now.Add(-2 * maxAge)}, {Line: "live", Timestamp: now}}})
