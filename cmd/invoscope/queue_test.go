@@ -17,7 +17,7 @@ import (
 )
 
 // bury makes a dead letter in a data directory.
-func bury(t *testing.T, dataDir, signal, tenant, reason string, body []byte) {
+func bury(t *testing.T, dataDir, signal, tenant string, letter queue.Letter) {
 	t.Helper()
 	q, err := queue.Open(queue.Options{
 		Dir: app.QueueDir(dataDir, signal), MaxBytes: 1 << 20, DeadMaxBytes: 1 << 20,
@@ -26,7 +26,7 @@ func bury(t *testing.T, dataDir, signal, tenant, reason string, body []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Bury(t.Context(), tenant, reason, queue.Request{Body: body, Items: 1}); err != nil {
+	if err := q.Bury(t.Context(), tenant, letter.Reason, queue.Request{Body: letter.Body, Items: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Close(); err != nil {
@@ -54,9 +54,9 @@ func TestDeadLetterCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bury(t, dir, "logs", "acme", "timestamp too old\nand more", logRequest(t, "an old line"))
-	bury(t, dir, "logs", "globex", "line too long", logRequest(t, "a long line"))
-	bury(t, dir, "traces", "acme", "no such thing", trace)
+	bury(t, dir, "logs", "acme", queue.Letter{Reason: "timestamp too old\nand more", Body: logRequest(t, "an old line")})
+	bury(t, dir, "logs", "globex", queue.Letter{Reason: "line too long", Body: logRequest(t, "a long line")})
+	bury(t, dir, "traces", "acme", queue.Letter{Reason: "no such thing", Body: trace})
 	command := func(args ...string) (stdout string, err error) {
 		stdout, _, err = runOffline(t, append(append([]string{"queue", "dead"}, args...), "--data-dir", dir)...)
 		return stdout, err
@@ -104,7 +104,7 @@ func TestDeadLetterCommands(t *testing.T) {
 
 func TestDeadLetterCommandsNameWhatIsWrong(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	bury(t, dir, "logs", "acme", "why", logRequest(t, "line"))
+	bury(t, dir, "logs", "acme", queue.Letter{Reason: "why", Body: logRequest(t, "line")})
 	for says, args := range map[string][]string{
 		"there is no queue in":    {"list", "--data-dir", filepath.Join(dir, "nowhere")},
 		"no dead letter 12345678": {"purge", "12345678", "--data-dir", dir},

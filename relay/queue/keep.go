@@ -19,7 +19,6 @@ const (
 // keeping is the requests that were delivered to a process that could still
 // forget them. The queue's mutex guards it.
 type keeping struct {
-	life   uint64 // of the process, when it was last looked at
 	beats  uint64 // how often it was seen running
 	groups []group
 }
