@@ -31,19 +31,19 @@ func TestProgressOnATerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var screen bytes.Buffer
 		in, server := io.Pipe()
-		p := &pusher{url: "http://relay", log: discard(), pause: newPause, http: newClient(func() (int, string) { return 204, "" })}
+		p := &pusher{url: "http://relay", log: discard(), http: newClient(func() (int, string) { return 204, "" })}
 		go func() {
-			io.WriteString(server, strings.Repeat("a\n", 3000))
+			io.WriteString(server, strings.Repeat(strings.Repeat("a", 100)+"\n", 3000))
 			time.Sleep(1500 * time.Millisecond)
 			io.WriteString(server, "b\n")
 			time.Sleep(time.Second)
 			server.Close()
 		}()
-		if _, err := run(t.Context(), Options{Stdin: in, Progress: &screen, Log: discard()}, p); err != nil {
+		if _, err := run(t.Context(), Options{Stdin: in, Progress: &screen, StateDir: t.TempDir(), Log: discard()}, &labeler{}, p); err != nil {
 			t.Fatal(err)
 		}
-		want := clearLine + "3000 lines shipped, 3000 lines/s, 0 waiting\r" +
-			clearLine + "3001 lines shipped, 1 lines/s, 0 waiting\r" + clearLine
+		want := clearLine + "3000 lines shipped, 3000 lines/s, 0.3 MB/s, 0 waiting\r" +
+			clearLine + "3001 lines shipped, 1 lines/s, 0.0 MB/s, 0 waiting\r" + clearLine
 		if got := screen.String(); got != want {
 			t.Errorf("screen %q, want %q", got, want)
 		}
@@ -51,16 +51,18 @@ func TestProgressOnATerminal(t *testing.T) {
 }
 
 // BenchmarkShip ships a recorded server log, many times over, to a stub: what
-// it measures is reading, dating, batching and encoding, without a network.
+// it measures is reading, dating, batching, encoding and buffering, without a
+// network.
 func BenchmarkShip(b *testing.B) {
 	text := strings.Repeat(recording(b), 50)
 	lines := strings.Count(text, "\n")
-	p := &pusher{url: "http://relay", log: discard(), pause: newPause, http: newClient(func() (int, string) { return 204, "" })}
+	p := &pusher{url: "http://relay", log: discard(), http: newClient(func() (int, string) { return 204, "" })}
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	n := 0
+	dir := b.TempDir()
 	for b.Loop() {
-		if _, err := run(b.Context(), Options{Stdin: strings.NewReader(text), Log: discard()}, p); err != nil {
+		if _, err := run(b.Context(), Options{Stdin: strings.NewReader(text), StateDir: dir, Log: discard()}, &labeler{}, p); err != nil {
 			b.Fatal(err)
 		}
 		n += lines

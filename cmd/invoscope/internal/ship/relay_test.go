@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/grafana/loki/pkg/push"
 	"github.com/klauspost/compress/s2"
 	"go.uber.org/goleak"
@@ -112,7 +111,8 @@ func (f *fakeRelay) await(what string, ok func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			f.t.Fatalf("waited in vain for %s; got %q", what, f.lines())
+			lines := f.lines()
+			f.t.Fatalf("waited in vain for %s; got %d lines, at the end %q", what, len(lines), lines[max(0, len(lines)-3):])
 		}
 	}
 }
@@ -159,17 +159,6 @@ func options(t *testing.T, f *fakeRelay) (Options, *logText) {
 		StateDir:  filepath.Join(t.TempDir(), "ship"),
 		Log:       slog.New(slog.NewTextHandler(text, nil)),
 	}, text
-}
-
-// impatient is a pusher that tries again at once.
-func impatient(t *testing.T, o Options) *pusher {
-	p, err := newPusher(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.pause = func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }
-	t.Cleanup(p.http.CloseIdleConnections)
-	return p
 }
 
 func write(t *testing.T, path, text string) {
