@@ -115,10 +115,7 @@ func (b *batcher) counts() (read, stored int64) {
 // which it also hands to everyone who waits.
 func (b *batcher) run(ctx context.Context, store func(context.Context, []*batch) error) error {
 	for {
-		group, err := b.take(ctx)
-		if err != nil {
-			return b.fail(err)
-		}
+		group := b.take()
 		if group == nil {
 			return nil
 		}
@@ -131,11 +128,11 @@ func (b *batcher) run(ctx context.Context, store func(context.Context, []*batch)
 
 // take waits for batches that are due. It returns nil when the batcher is closed
 // and empty.
-func (b *batcher) take(ctx context.Context) ([]*batch, error) {
+func (b *batcher) take() []*batch {
 	for {
 		group, wait, done := b.due()
 		if group != nil || done {
-			return group, nil
+			return group
 		}
 		var timer <-chan time.Time
 		if wait > 0 {
@@ -144,8 +141,6 @@ func (b *batcher) take(ctx context.Context) ([]*batch, error) {
 		select {
 		case <-b.look:
 		case <-timer:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -116,9 +116,12 @@ func (b *buffer) store(ctx context.Context, group []*batch) error {
 func (b *buffer) append(ctx context.Context, record []byte, lines int) error {
 	b.grow(len(record))
 	for {
-		err := b.queue.Append(ctx, bufferOrder, queue.Request{Body: record, Items: lines})
+		// Not ctx: there is always time for a try, which is prompt.
+		err := b.queue.Append(context.WithoutCancel(ctx), bufferOrder, queue.Request{Body: record, Items: lines})
 		switch {
 		case err == nil:
+			b.mu.Lock()
+			defer b.mu.Unlock()
 			b.roomy()
 			return nil
 		case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrTooLarge):
@@ -164,8 +167,6 @@ func (b *buffer) cramped(err error) {
 // half of it is empty, so that nothing is said for each batch while the relay is
 // slower than what is read.
 func (b *buffer) roomy() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.full && b.bytes < b.maxBytes/2 {
 		b.full = false
 		b.log.Info("the buffer has room again")
@@ -260,6 +261,7 @@ func (b *buffer) settle(h header, dropped int64, size int) {
 	b.count.ackedBytes += int64(h.bytes)
 	b.count.dropped += dropped
 	b.bytes -= int64(size)
+	b.roomy()
 }
 
 func (b *buffer) counts() counts {

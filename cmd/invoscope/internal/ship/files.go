@@ -91,13 +91,22 @@ func (f *follower) unwrapper(of file) *unwrapper {
 	u := f.files[of]
 	if u == nil {
 		from := f.labels.fileSource(of.path, of.resolved)
-		u = &unwrapper{format: f.format, from: from, add: f.add, journal: f.journal}
-		u.docker = func(attrs *fastjson.Object) *source {
-			return f.labels.source(dockerAttrs(attrs), from.metadata...)
-		}
+		u = &unwrapper{format: f.format, from: from, add: f.add, docker: f.dockerSource(from), journal: f.journal}
 		f.files[of] = u
 	}
 	return u
+}
+
+// dockerSource makes a better source for a file of Docker once its lines tell
+// more of the container.
+func (f *follower) dockerSource(s *source) func(*fastjson.Object) *source {
+	return func(attrs *fastjson.Object) *source {
+		found := dockerAttrs(attrs)
+		if found[containerLabel] == "" {
+			return s
+		}
+		return f.labels.source(found, s.metadata...)
+	}
 }
 
 func followConfig(o Options) (*fileconsumer.Config, error) {

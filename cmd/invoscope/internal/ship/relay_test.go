@@ -132,14 +132,44 @@ func (f *fakeRelay) awaitLine(line string) {
 
 // logText is a log that tests can read.
 type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
+	mu      sync.Mutex
+	text    strings.Builder
+	changed sync.Cond
 }
 
 func (l *logText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.wake()
 	return l.text.Write(p)
+}
+
+func (l *logText) wake() {
+	if l.changed.L != nil {
+		l.changed.Broadcast()
+	}
+}
+
+// await blocks until the log says something.
+func (l *logText) await(t *testing.T, what string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changed.L = &l.mu
+	late := false
+	timer := time.AfterFunc(30*time.Second, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		late = true
+		l.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for !strings.Contains(l.text.String(), what) {
+		if late {
+			t.Fatalf("waited in vain for %q in the log: %s", what, l.text.String())
+		}
+		l.changed.Wait()
+	}
 }
 
 func (l *logText) String() string {
