@@ -233,7 +233,7 @@ func (b *buffer) lost(ctx context.Context, err error) {
 	case !passes:
 		b.err = err
 		close(b.failed)
-	case context.Cause(ctx) != context.Canceled: // that is the end of ship
+	case !errors.Is(context.Cause(ctx), context.Canceled): // that is the end of ship
 		if b.outage.begins(time.Now()) {
 			b.log.Warn("cannot reach "+b.pusher.url+", will keep trying; lines wait in the buffer", "error", err)
 		}

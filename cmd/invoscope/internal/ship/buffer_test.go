@@ -77,8 +77,8 @@ func TestFullBuffer(t *testing.T) {
 	}()
 	log.await(t, "the buffer is full")
 	select {
-	case <-written:
-		t.Fatal("more was read than fits")
+	case err := <-written:
+		t.Fatalf("more was read than fits (%v)", err)
 	default:
 	}
 	relay.behave(nil)

@@ -208,6 +208,71 @@ func TestStartAtTheEnd(t *testing.T) {
 	}
 }
 
+// The kubelet rotates a container's log, and has a link lead to another file when
+// the container starts again.
+func TestKubernetesLogs(t *testing.T) {
+	relay := newRelay(t)
+	o, _ := options(t, relay)
+	root := t.TempDir()
+	pod := filepath.Join(root, "pods", "shop_restate-0_8d7b9a4e-5f1c-4a1b-9a53-0f4f5e6d7c8b", "restate")
+	links := filepath.Join(root, "containers")
+	for _, dir := range []string{pod, links} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(n int) string {
+		return filepath.Join(links, fmt.Sprintf("restate-0_shop_restate-%064x.log", n))
+	}
+	// Both: a file that is found twice is read once.
+	o.Files = []string{filepath.Join(pod, "*.log*"), filepath.Join(links, "*.log")}
+	s := start(t, o)
+	var want []string
+	second := 0
+	more := func(path string) {
+		lines, _ := numbered("line", second, second+50)
+		var text strings.Builder
+		for _, l := range lines { // in two parts each
+			at := time.Date(2026, 11, 23, 5, 0, second, 0, time.UTC).Format(time.RFC3339Nano)
+			fmt.Fprintf(&text, "%s stdout P %s\n%s stdout F %s\n", at, l[:20], at, l[20:])
+			second++
+		}
+		appendTo(t, path, text.String())
+		want = append(want, lines...)
+	}
+	for restart := range 2 {
+		path := filepath.Join(pod, fmt.Sprintf("%d.log", restart))
+		for rotation := range 3 {
+			more(path)
+			if rotation == 0 {
+				if err := os.Symlink(path, link(restart)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			relay.awaitLine(want[len(want)-1])
+			more(path) // just before it is rotated
+			if err := os.Rename(path, fmt.Sprintf("%s.20261123-05000%d", path, rotation)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		more(path)
+		if err := os.Remove(link(restart)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay.await("all lines", func() bool { return len(relay.entries) >= len(want) })
+	s.stopWell()
+	got := relay.lines()
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%.3000s", diff)
+	}
+	labels := `{kubernetes_container_name="restate", kubernetes_namespace_name="shop", kubernetes_pod_name="restate-0"}`
+	if !relay.labels[labels] || len(relay.labels) != 1 {
+		t.Errorf("labels %v", relay.labels)
+	}
+}
+
 // awaitFile polls, since nothing announces a saved file.
 func awaitFile(t *testing.T, path, text string) {
 	t.Helper()

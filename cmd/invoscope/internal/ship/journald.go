@@ -77,30 +77,30 @@ func (j *journal) entry(raw []byte, add addFunc) error {
 	if !j.join || key == "" {
 		return addLine(add, text, at, from)
 	}
-	return j.part(key, partial, text, at, from, add)
+	return j.part(key, partial, parts{text: text, at: at, from: from}, add)
 }
 
 // part takes a piece of a line, or a whole one of what sometimes writes pieces.
-func (j *journal) part(key string, partial bool, text []byte, at time.Time, from *source, add addFunc) error {
+func (j *journal) part(key string, partial bool, piece parts, add addFunc) error {
 	p := j.open[key]
 	if partial {
 		if p == nil {
 			if len(j.open) >= maxOpen {
-				if err := j.flush(add, at); err != nil {
+				if err := j.flush(add, piece.at); err != nil {
 					return err
 				}
 			}
-			p = &parts{at: at, from: from}
+			p = &parts{at: piece.at, from: piece.from}
 			j.open[key] = p
 		}
-		p.text = append(p.text, text...)
+		p.text = append(p.text, piece.text...)
 		return nil
 	}
 	if p != nil {
 		delete(j.open, key)
-		text, at = append(p.text, text...), p.at
+		piece.text, piece.at = append(p.text, piece.text...), p.at
 	}
-	return addLine(add, text, at, from)
+	return addLine(add, piece.text, piece.at, piece.from)
 }
 
 // flush adds lines that began until then and have no end yet.

@@ -17,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if file := os.Getenv(asJournalctl); file != "" {
+		os.Exit(journalctl(file, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const testToken = "secret-token"
 

@@ -86,7 +86,7 @@ func run(ctx context.Context, o Options, l *labeler, p *pusher) (Summary, error)
 	if err != nil {
 		return Summary{}, err
 	}
-	defer lock.Close() //nolint:errcheck // nothing is written to it
+	defer lock.Close()
 	buf, err := openBuffer(o.StateDir, o.Buffer, p, o.Log)
 	if err != nil {
 		return Summary{}, err
