@@ -2,6 +2,7 @@ package ship
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -68,4 +69,46 @@ func BenchmarkShip(b *testing.B) {
 		n += lines
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "lines/s")
+}
+
+// BenchmarkUnwrap takes a recorded server log out of each wrapping.
+func BenchmarkUnwrap(b *testing.B) {
+	l, err := newLabeler(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(recording(b), "\n"), "\n")
+	wrap := map[Format]func(string) string{
+		FormatRaw: func(s string) string { return s },
+		FormatCRI: func(s string) string { return "2026-10-06T00:17:09.669794202Z stdout F " + s },
+		FormatDocker: func(s string) string {
+			return `{"log":` + quote(s+"\n") + `,"stream":"stdout","time":"2026-10-06T00:17:09.669794202Z"}`
+		},
+		FormatJournald: func(s string) string {
+			return `{"__CURSOR":"s=bb;i=1","__REALTIME_TIMESTAMP":"1795563312123456","_SYSTEMD_UNIT":"restate.service","MESSAGE":` + quote(s) + `}`
+		},
+	}
+	for _, f := range []Format{FormatRaw, FormatCRI, FormatDocker, FormatJournald} {
+		b.Run(string(f), func(b *testing.B) {
+			var text strings.Builder
+			for _, line := range lines {
+				text.WriteString(wrap[f](line) + "\n")
+			}
+			u := &unwrapper{format: FormatAuto, from: l.source(nil), journal: newJournal(l, discard(), true)}
+			u.add = func([]byte, time.Time, *source) error { return nil }
+			b.SetBytes(int64(text.Len()))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := readTokens(strings.NewReader(text.String()), u, func() {}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(lines))/b.Elapsed().Seconds(), "lines/s")
+		})
+	}
+}
+
+func quote(s string) string {
+	b, _ := json.Marshal(s) // a string can't fail
+	return string(b)
 }

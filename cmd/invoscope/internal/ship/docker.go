@@ -14,14 +14,22 @@ import (
 //
 //	{"log":"text\n","stream":"stdout","attrs":{"tag":"restate"},"time":"2016-10-06T00:17:09.669794202Z"}
 
-var dockerPrefix = []byte(`{"log":"`)
+// cutDocker cuts off what stands before the text of a line of Docker. Docker
+// writes no spaces; who imitates it may.
+func cutDocker(line []byte) (rest []byte, ok bool) {
+	if rest, ok = bytes.CutPrefix(line, []byte(`{"log":`)); !ok {
+		return nil, false
+	}
+	return bytes.CutPrefix(bytes.TrimLeft(rest, " "), []byte{'"'})
+}
 
-// dockerPart tells of a line that begins with dockerPrefix to which stream it
-// belongs, and whether it goes on.
+// dockerPart tells of a line for which cutDocker holds to which stream it belongs,
+// and whether it goes on.
 func dockerPart(line []byte) (stderr, partial bool) {
-	rest := line[len(dockerPrefix):]
+	rest, _ := cutDocker(line)
 	end := jsonStringEnd(rest)
-	return bytes.HasPrefix(rest[end:], []byte(`","stream":"stderr"`)), !endsInNewline(rest[:end])
+	next := rest[end:min(len(rest), end+len(`", "stream": "stderr"`))]
+	return bytes.Contains(next, []byte(`"stderr"`)), !endsInNewline(rest[:end])
 }
 
 // jsonStringEnd returns the place of the quote that ends the string at the

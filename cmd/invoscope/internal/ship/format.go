@@ -1,7 +1,5 @@
 package ship
 
-import "bytes"
-
 // Format is how lines are wrapped by whatever wrote them down.
 type Format string
 
@@ -19,9 +17,10 @@ const (
 // that was asked for, the line is as good as raw.
 func (f Format) sniff(data []byte) Format {
 	found := FormatRaw
+	_, docker := cutDocker(data)
 	switch {
 	case f == FormatRaw:
-	case bytes.HasPrefix(data, dockerPrefix):
+	case docker:
 		found = FormatDocker
 	case isJournald(data):
 		found = FormatJournald

@@ -81,15 +81,19 @@ var dockerLines = []got{
 	{"", "2026-10-06T00:17:11Z", restateLabels},
 }
 
+// dockerSpaced is the same from a writer that puts spaces between tokens.
+var dockerSpaced = strings.NewReplacer(`":"`, `": "`, `,"`, `, "`).Replace(dockerText)
+
 func TestContainerFormats(t *testing.T) {
 	for name, tt := range map[string]struct {
 		in   string
 		want []got
 	}{
-		"cri":    {criText, criLines},
-		"docker": {dockerText, dockerLines},
+		"cri":     {criText, criLines},
+		"docker":  {dockerText, dockerLines},
+		"docker ": {dockerSpaced, dockerLines},
 	} {
-		for _, f := range []Format{FormatAuto, Format(name)} {
+		for _, f := range []Format{FormatAuto, Format(strings.TrimSpace(name))} {
 			t.Run(name+" as "+string(f), func(t *testing.T) {
 				lines, _ := unwrap(t, f, tt.in, false)
 				if diff := cmp.Diff(tt.want, lines); diff != "" {
@@ -227,7 +231,7 @@ func FuzzUnwrap(f *testing.F) {
 
 // However the bytes come in, the same tokens come out.
 func TestRecordsInPieces(t *testing.T) {
-	for _, in := range []string{criText, dockerText} {
+	for _, in := range []string{criText, dockerText, dockerSpaced} {
 		for size := 1; size < 80; size += 7 {
 			scanner := bufio.NewScanner(&slowReader{in: in, size: size})
 			scanner.Split(splitRecords(FormatAuto, true))
@@ -235,7 +239,7 @@ func TestRecordsInPieces(t *testing.T) {
 			for scanner.Scan() {
 				tokens++
 			}
-			if want := map[string]int{criText: 4, dockerText: 3}[in]; tokens != want {
+			if want := map[string]int{criText: 4, dockerText: 3, dockerSpaced: 3}[in]; tokens != want {
 				t.Errorf("in pieces of %d: %d tokens, want %d", size, tokens, want)
 			}
 		}
