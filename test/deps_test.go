@@ -38,7 +38,7 @@ var layers = []layer{
 	{"relay/ingest", []string{"correlate", "relay/fault", "relay/queue"}},
 	{"relay", []string{"correlate", "tenancy"}},
 	{"cmd/invoscope/internal/runinfo", nil},
-	{"cmd/invoscope/internal/ship", []string{"correlate"}},
+	{"cmd/invoscope/internal/ship", []string{"correlate", "relay/queue"}},
 	{"cmd/invoscope", []string{"relay", "correlate", "grafana", "tenancy"}},
 	{"test", nil},
 }
