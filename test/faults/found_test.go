@@ -40,7 +40,7 @@ const (
 	// lookups is how many traces are asked for at once.
 	lookups = 4
 	// sample is about how many traces of a tenant and way are asked for by id.
-	sample = 50
+	sample = 20
 )
 
 // look finds all that a tenant has of the time from start to end.

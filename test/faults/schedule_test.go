@@ -33,7 +33,7 @@ type fault struct {
 type lane struct {
 	faults         []fault
 	minGap, maxGap time.Duration // between two faults
-	lull           time.Duration // added to every sixth gap or so: what was sent before is safe by then
+	lull           time.Duration // added to every tenth gap or so: what was sent before is safe by then
 	maxHold        time.Duration // of a fault that lasts
 }
 
@@ -52,7 +52,7 @@ func (s *site) run(ctx context.Context, l lane, rng *rand.Rand) error {
 		f := l.faults[round[0]]
 		round = round[1:]
 		gap := between(rng, l.minGap, l.maxGap)
-		if rng.IntN(6) == 0 {
+		if rng.IntN(10) == 0 {
 			gap += l.lull
 		}
 		held := between(rng, minHold, l.maxHold)
@@ -84,7 +84,7 @@ func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 
 // processes are the faults that end processes.
 func (s *site) processes(length time.Duration) lane {
-	l := lane{minGap: 500 * time.Millisecond, maxGap: 4 * time.Second, maxHold: 2 * time.Second, lull: min(10*time.Second, length/6)}
+	l := lane{minGap: 500 * time.Millisecond, maxGap: 3 * time.Second, maxHold: 2 * time.Second, lull: min(10*time.Second, length/6)}
 	l.faults = []fault{
 		{name: "daemon SIGKILL", kill: true, run: func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			s.current().Kill()
