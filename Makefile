@@ -8,6 +8,8 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 ARGS ?=
 FUZZTIME ?= 10s
+FAULTTIME ?= 15m
+FAULTSEED ?=
 BENCH ?= .
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 NESTED := engines/loki engines/tempo test/collector test/restate tools
@@ -78,15 +80,24 @@ test-unit: ## Run the unit tests, with the race detector where there is a C comp
 	$(GO) test $(RACE) -cover ./...
 
 .PHONY: test-integration
-test-integration: build engines senders ## Run the tests that start the built daemon, the real engines and senders
-	@echo 'test-integration: engine conformance, replay of the recordings, restart, real senders'
+test-integration: build build-faults engines senders ## Run the tests that start the built daemon, the real engines and senders
+	@echo 'test-integration: engine conformance, replay of the recordings, restart, real senders, faults for a minute'
 	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./relay/engine/... ./test/...
+
+.PHONY: build-faults
+build-faults: ## Build bin/invoscope-faults, whose clock the fault test can step
+	$(GO_BUILD) -tags faults -o bin/invoscope-faults ./cmd/invoscope
+
+.PHONY: test-faults
+test-faults: build-faults engines ## Send for FAULTTIME (15m) while all fails, and find what was acknowledged (FAULTSEED repeats)
+	FAULTTIME=$(FAULTTIME) FAULTSEED=$(FAULTSEED) $(GO) test -tags integration -count=1 -timeout 5h -v -run TestFaults ./test/faults
 
 .PHONY: lint
 lint: bin/golangci-lint ## Check format, go vet, golangci-lint and tidy go.mod files
 	@out=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$(find . -name '*.go' -not -path './data/*' -not -path '*/node_modules/*')); \
 	if [ -n "$$out" ]; then printf 'gofmt needed:\n%s\n' "$$out"; exit 1; fi
 	$(GO) vet -tags integration ./...
+	$(GO) vet -tags faults ./cmd/invoscope
 	bin/golangci-lint run ./...
 	$(GO) mod tidy -diff
 	@for m in $(NESTED); do echo "nested module $$m"; \

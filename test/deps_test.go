@@ -34,10 +34,11 @@ var layers = []layer{
 	{"relay/engine", nil},
 	{"relay/fault", nil},
 	{"relay/queue", nil},
+	{"relay/signal", nil},
 	{"relay/ingest", []string{"correlate", "relay/fault", "relay/queue"}},
 	{"relay", []string{"correlate", "tenancy"}},
 	{"cmd/invoscope/internal/runinfo", nil},
-	{"cmd/invoscope/internal/ship", []string{"correlate"}},
+	{"cmd/invoscope/internal/ship", []string{"correlate", "relay/queue"}},
 	{"cmd/invoscope", []string{"relay", "correlate", "grafana", "tenancy"}},
 	{"test", nil},
 }

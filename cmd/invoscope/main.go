@@ -21,8 +21,9 @@ var version = "dev"
 
 type cli struct {
 	Serve   serveCmd         `cmd:"" help:"Run the daemon."`
-	Ship    shipCmd          `cmd:"" help:"Send log lines from files or standard input to Invoscope."`
+	Ship    shipCmd          `cmd:"" help:"Send log lines from files, the journal or standard input to Invoscope."`
 	Token   tokenCmd         `cmd:"" help:"Make tokens."`
+	Queue   queueCmd         `cmd:"" help:"Look after what waits for the engines."`
 	Grafana grafanaCmd       `cmd:"" help:"Set up Grafana."`
 	Config  configCmd        `cmd:"" help:"Check or print the configuration."`
 	Version kong.VersionFlag `help:"Print the version."`

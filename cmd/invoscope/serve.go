@@ -58,7 +58,7 @@ func (c *serveCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	daemon, err := app.New(cfg, newLogger(cfg.Log, g.stderr))
+	daemon, err := app.New(cfg, newLogger(cfg.Log, g.stderr), clock())
 	if err != nil {
 		return err
 	}

@@ -9,27 +9,35 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/ship"
 )
 
-// shipCmd reads log lines from standard input or from files and pushes them.
+// shipCmd reads log lines from standard input, files or the journal and pushes
+// them.
 type shipCmd struct {
-	URL       string            `help:"Address of Invoscope. Default: that of the daemon that uses the data directory, or http://127.0.0.1:3100." placeholder:"URL" env:"INVOSCOPE_URL"`
-	TokenFile string            `help:"File with a token that has the scope logs:write. Default: the daemon's own, unless --url names another." placeholder:"FILE" env:"INVOSCOPE_TOKEN_FILE"`
-	Label     map[string]string `help:"Stream label, may be repeated. kubernetes_container_name=restate is always there unless given otherwise." placeholder:"NAME=VALUE" mapsep:"none"`
-	File      []string          `help:"File or glob pattern to follow, or - for standard input (the default). May be repeated." placeholder:"PATH|-" sep:"none"`
-	Path      []string          `arg:"" optional:"" help:"Further files, as a shell makes of --file *.log."`
-	DataDir   string            `help:"The daemon's data directory." default:"./data" placeholder:"DIR" env:"INVOSCOPE_DATA_DIR"`
-	StateDir  string            `help:"Where to remember how far files were shipped. Default: ship in the data directory." placeholder:"DIR" env:"INVOSCOPE_SHIP_STATE_DIR"`
-	StartAt   string            `help:"Where the very first start with a state directory begins in files: beginning or end." enum:"beginning,end" default:"beginning"`
+	URL        string            `help:"Address of Invoscope. Default: that of the daemon that uses the data directory, or http://127.0.0.1:3100." placeholder:"URL" env:"INVOSCOPE_URL"`
+	TokenFile  string            `help:"File with a token that has the scope logs:write. Default: the daemon's own, unless --url names another." placeholder:"FILE" env:"INVOSCOPE_TOKEN_FILE"`
+	Label      map[string]string `help:"Stream label, may be repeated. kubernetes_container_name=restate is always there unless given or found otherwise." placeholder:"NAME=VALUE" mapsep:"none"`
+	File       []string          `help:"File or glob pattern to follow, or - for standard input (the default). May be repeated." placeholder:"PATH|-" sep:"none"`
+	Path       []string          `arg:"" optional:"" help:"Further files, as a shell makes of --file *.log."`
+	Format     string            `help:"How lines are wrapped: raw (not at all), docker (json-file), cri (Kubernetes), journald (journalctl -o json), or auto, which looks at each line." enum:"auto,raw,docker,cri,journald" default:"auto" env:"INVOSCOPE_SHIP_FORMAT"`
+	Journald   bool              `help:"Follow the journal, with journalctl."`
+	Unit       []string          `help:"Follow the journal of this systemd unit. May be repeated." placeholder:"NAME"`
+	JournalDir string            `name:"journal-directory" help:"Follow the journal files in this directory instead of the system's." placeholder:"DIR"`
+	DataDir    string            `help:"The daemon's data directory." default:"./data" placeholder:"DIR" env:"INVOSCOPE_DATA_DIR"`
+	StateDir   string            `help:"Where lines wait for Invoscope, and where is remembered how far files were read. Use one for each destination. Default: ship in the data directory." placeholder:"DIR" env:"INVOSCOPE_SHIP_STATE_DIR"`
+	Buffer     config.Bytes      `help:"How much may wait on disk while Invoscope can't be reached." default:"1GiB" placeholder:"SIZE" env:"INVOSCOPE_SHIP_BUFFER"`
+	StartAt    string            `help:"Where the very first start with a state directory begins in files and in the journal: beginning or end." enum:"beginning,end" default:"beginning"`
 }
 
 // Help is shown by invoscope ship --help.
 func (*shipCmd) Help() string {
 	return `Standard input is shipped to its end; ship then ends with 0 if every line was acknowledged.
-Files are followed through rotation until ship is stopped, and the next start resumes where it stopped. Let the pattern match rotated files too (restate.log*): then nothing is missed if a file is rotated while Invoscope can't be reached.
-Lines are sent as they are; one longer than 256 KiB is sent as several entries. An entry's time is the one in its line, or else that of the line before.`
+Files and the journal are followed until ship is stopped, files through rotation, and the next start resumes where it stopped. Let a pattern match rotated files too (restate.log*): then nothing is missed if a file is rotated while ship isn't running or its buffer is full.
+Lines are sent as they are; one longer than 256 KiB is sent as several entries. What Docker, Kubernetes or journald wrapped them in is taken off, and becomes labels. An entry's time is the one in its line, or else that of the wrapping, or else that of the line before.
+Pipe a journal with: journalctl -o json --all -f | invoscope ship`
 }
 
 // Run ships. Its error is nil only if every line that was read is acknowledged.
@@ -54,7 +62,9 @@ func (c *shipCmd) options() (ship.Options, error) {
 		TokenFile: c.TokenFile,
 		Labels:    c.Label,
 		Files:     slices.Concat(c.File, c.Path),
+		Format:    ship.Format(c.Format),
 		StateDir:  c.StateDir,
+		Buffer:    int64(c.Buffer),
 		FromEnd:   c.StartAt == "end",
 	}
 	if slices.Contains(o.Files, "-") {
@@ -63,8 +73,15 @@ func (c *shipCmd) options() (ship.Options, error) {
 		}
 		o.Files = nil
 	}
+	if c.Journald || len(c.Unit) > 0 || c.JournalDir != "" {
+		if len(c.File)+len(c.Path) > 0 {
+			return o, errors.New("ship: the journal resumes by itself and files do: ship them apart, each with its own --state-dir")
+		}
+		o.Journal = &ship.Journal{Units: c.Unit, Directory: c.JournalDir}
+	}
 	if o.StateDir == "" {
 		o.StateDir = filepath.Join(c.DataDir, "ship")
+		o.StateShared = o.Journal == nil && len(o.Files) == 0
 	}
 	return o, c.findDaemon(&o)
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/ship"
@@ -76,7 +80,50 @@ func TestShipFlags(t *testing.T) {
 	if o, err = shipOptions(t, "--data-dir", dir, "--file", "-"); err != nil || o.Files != nil {
 		t.Errorf("--file -: %q, %v", o.Files, err)
 	}
-	if _, err = shipOptions(t, "--data-dir", dir, "--file", "-", "1.log"); err == nil {
-		t.Error("standard input and a file together are not refused")
+	if !o.StateShared || o.Buffer != ship.DefaultBuffer || o.Format != ship.FormatAuto {
+		t.Errorf("by default: %+v", o)
+	}
+	for _, args := range [][]string{{"--file", "-", "1.log"}, {"--journald", "1.log"}, {"--buffer", "much"}, {"--format", "xml"}} {
+		if _, err = shipOptions(t, append(args, "--data-dir", dir)...); err == nil {
+			t.Errorf("%q is not refused", args)
+		}
+	}
+	for _, args := range [][]string{{"--journald"}, {"--unit", "restate.service"}, {"--journal-directory", "/j"}} {
+		if o, err = shipOptions(t, append(args, "--data-dir", dir)...); err != nil || o.Journal == nil || o.StateShared {
+			t.Errorf("%q: %+v, %v", args, o, err)
+		}
+	}
+}
+
+// TestShipExamples keeps the examples in step with the flags.
+func TestShipExamples(t *testing.T) {
+	argument, comment := regexp.MustCompile(`--[a-z-]+=\S+`), regexp.MustCompile(`(?m)^\s*#.*$`)
+	for file, want := range map[string]string{
+		"kubernetes/ship-daemonset.yaml": "/var/log/pods/*/restate/*.log*",
+		"kubernetes/ship-sidecar.yaml":   "/logs/restate.log*",
+		"systemd/invoscope-ship.service": "restate.service",
+	} {
+		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := shipOptions(t, append(argument.FindAllString(comment.ReplaceAllString(string(raw), ""), -1), "--data-dir", t.TempDir())...)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		sources := o.Files
+		if o.Journal != nil {
+			sources = o.Journal.Units
+		}
+		if !slices.Equal(sources, []string{want}) || o.StateDir == "" || o.TokenFile == "" || o.StateShared {
+			t.Errorf("%s: %+v", file, o)
+		}
+		if filepath.Ext(file) == ".yaml" {
+			var manifest map[string]any
+			if err := yaml.Unmarshal(raw, &manifest); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
 	}
 }

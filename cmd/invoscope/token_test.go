@@ -21,6 +21,7 @@ func runOffline(t *testing.T, args ...string) (stdout, stderr string, err error)
 	var cli struct {
 		Token   tokenCmd   `cmd:""`
 		Grafana grafanaCmd `cmd:""`
+		Queue   queueCmd   `cmd:""`
 	}
 	parser, err := kong.New(&cli)
 	if err != nil {

@@ -34,15 +34,17 @@ const (
 	// queueTime is how much older an entry may be when it leaves our queue than it
 	// was when ingest looked at its age.
 	queueTime hours = 24
-	// lead is how far the clock of a sender may be ahead.
-	lead hours = 24
 )
+
+// MaxLead is how far in the future an embedded Loki takes an entry: as far as a
+// sender's clock may be ahead.
+const MaxLead = 24 * time.Hour
 
 // MaxEntryAge is the age from which Loki refuses an entry.
 func (s settings) MaxEntryAge() hours { return s.Retention + queueTime }
 
 // MaxEntryLead is how far in the future an entry may be.
-func (s settings) MaxEntryLead() hours { return lead }
+func (s settings) MaxEntryLead() hours { return hours(MaxLead / time.Hour) }
 
 // MaxChunkAge makes Loki take every entry between these two into any stream:
 // it takes those that are at most half of this behind the stream's newest.

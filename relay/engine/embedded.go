@@ -48,6 +48,7 @@ type kind struct {
 	stopTimeout time.Duration
 	harmless    []string // warnings of every start
 	isSaved     func(logRecord) bool
+	discards    bool // it counts what it drops after it acknowledged it
 }
 
 // Embedded is a real Loki or Tempo that runs as our child. It does nothing
@@ -92,6 +93,7 @@ func NewTempo(opts EmbeddedOptions) *Embedded {
 		// written everything to its write-ahead log, and stopped.
 		stopTimeout: 5 * time.Second,
 		isSaved:     isTempoSaved,
+		discards:    true,
 		harmless:    []string{"unowned file entry ignored during wal replay"},
 	}, opts)
 	pusher, err := newOTLPPusher(otlpTarget{
@@ -210,10 +212,18 @@ func (e *Embedded) register() (func(), error) {
 		}
 		return 0
 	})
-	for _, metric := range []prometheus.Collector{up, e.restarts} {
+	all := []prometheus.Collector{up, e.restarts}
+	if e.kind.discards {
+		all = append(all, discards{e})
+	}
+	for _, metric := range all {
 		if err := reg.Register(metric); err != nil {
 			return nil, fmt.Errorf("register the metrics of %s: %w", e.kind.name, err)
 		}
 	}
-	return func() { reg.Unregister(up); reg.Unregister(e.restarts) }, nil
+	return func() {
+		for _, metric := range all {
+			reg.Unregister(metric)
+		}
+	}, nil
 }

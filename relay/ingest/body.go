@@ -3,13 +3,14 @@ package ingest
 import (
 	"bytes"
 	"compress/flate"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/invoscope/invoscope/relay/fault"
@@ -18,8 +19,13 @@ import (
 // bodies holds the buffers that requests are read into.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// keepBytes bounds the buffers that are kept for the next request.
-const keepBytes = 4 << 20
+const (
+	// keepBytes bounds the buffers that are kept for the next request.
+	keepBytes = 4 << 20
+	// firstBytes is the room made for a body that says how long it is; more of it
+	// has to come before there is more room.
+	firstBytes = 256 << 10
+)
 
 // readBody reads a request's body, decompressed as its Content-Encoding says.
 // The bytes are valid until release is called.
@@ -27,19 +33,20 @@ func (in *Ingest) readBody(r *http.Request) (body []byte, release func(), err er
 	if r.ContentLength > in.opts.MaxBytes {
 		return nil, nil, in.tooLarge()
 	}
-	src, closeSrc, err := decompress(r.Header.Get("Content-Encoding"), io.LimitReader(r.Body, in.opts.MaxBytes+1), in.opts.MaxBytes)
+	src, done, err := in.decompress(r.Header.Get("Content-Encoding"), io.LimitReader(r.Body, in.opts.MaxBytes+1))
 	if err != nil {
 		return nil, nil, err
 	}
-	defer closeSrc()
+	defer done()
 	buf, _ := bodies.Get().(*bytes.Buffer)
 	buf.Reset()
+	buf.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, firstBytes)))
 	release = func() {
 		if buf.Cap() <= keepBytes {
 			bodies.Put(buf)
 		}
 	}
-	n, err := io.Copy(buf, io.LimitReader(src, in.opts.MaxBytes+1))
+	n, err := buf.ReadFrom(io.LimitReader(src, in.opts.MaxBytes+1))
 	switch {
 	case n > in.opts.MaxBytes:
 		err = in.tooLarge()
@@ -59,28 +66,67 @@ func (in *Ingest) tooLarge() error {
 	return fault.New(fault.TooLarge, fmt.Sprintf("the request is larger than %d bytes", in.opts.MaxBytes))
 }
 
-// decompress wraps body. "snappy" is a no-op: Loki's clients set it for protobuf
-// bodies, whose decoder decompresses.
-func decompress(encoding string, body io.Reader, maxBytes int64) (io.Reader, func(), error) {
-	nothing := func() {}
-	switch encoding {
+// decompress wraps body; done is called when no more is read. "snappy" is a no-op:
+// Loki's clients set it for protobuf bodies, whose decoder decompresses.
+func (in *Ingest) decompress(encoding string, body io.Reader) (_ io.Reader, done func(), err error) {
+	switch encoding = strings.ToLower(encoding); encoding {
 	case "", "identity", "snappy":
-		return body, nothing, nil
+		return body, func() {}, nil
 	case "gzip":
-		zr, err := gzip.NewReader(body)
-		if err != nil {
-			return nil, nil, fault.New(fault.Invalid, "the request's body is not gzip: "+err.Error())
-		}
-		return zr, nothing, nil
+		return in.gzip.decode(encoding, body)
 	case "deflate":
-		return flate.NewReader(body), nothing, nil
+		return flate.NewReader(body), func() {}, nil
 	case "zstd":
-		zr, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(maxBytes)))
-		if err != nil {
-			return nil, nil, fault.New(fault.Invalid, "the request's body is not zstd: "+err.Error())
-		}
-		return zr, zr.Close, nil
+		return in.zstd.decode(encoding, body)
 	default:
 		return nil, nil, fault.New(fault.UnsupportedMedia, fmt.Sprintf("Content-Encoding %q is not supported (want gzip, deflate, zstd or none)", encoding))
+	}
+}
+
+// decoder decompresses one body after another.
+type decoder interface {
+	io.Reader
+	Reset(body io.Reader) error
+}
+
+// decoders keeps the decoders of an encoding, which take much memory to make.
+type decoders struct {
+	pool sync.Pool
+	make func() (decoder, error)
+}
+
+func (d *decoders) decode(encoding string, body io.Reader) (io.Reader, func(), error) {
+	one, ok := d.pool.Get().(decoder)
+	if !ok {
+		var err error
+		if one, err = d.make(); err != nil {
+			return nil, nil, err
+		}
+	}
+	done := func() {
+		_ = one.Reset(strings.NewReader("")) // it would keep the body; what it says of this one is of no interest
+		d.pool.Put(one)
+	}
+	if err := one.Reset(body); err != nil {
+		done()
+		return nil, nil, fault.New(fault.Invalid, "the request's body is not "+encoding+": "+err.Error())
+	}
+	return one, done, nil
+}
+
+func newGzip() (decoder, error) { return new(gzip.Reader), nil }
+
+// zstdWindow is the largest window that a sender may ask for, in bytes: the one
+// every decoder must have (RFC 8878, section 3.1.1.1.2). Encoders ask for it
+// whatever the size of what they compress.
+const zstdWindow = 8 << 20
+
+// newZstd returns what makes decoders that work in the goroutine of their caller.
+// They refuse a frame that says that it is larger than a request may be; one that
+// doesn't say is read no further than that.
+func newZstd(maxBytes int64) func() (decoder, error) {
+	return func() (decoder, error) {
+		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(uint64(max(maxBytes, zstdWindow))))
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/relabel"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/invoscope/invoscope/relay/fault"
@@ -19,16 +21,33 @@ type Appender interface {
 	Append(ctx context.Context, tenant string, req queue.Request) error
 }
 
+// DeadLetters keeps durably what can't go to an engine, and why. The request has
+// the form of one for the [Appender] of its signal; its bytes aren't kept.
+type DeadLetters interface {
+	Bury(ctx context.Context, tenant, reason string, req queue.Request) error
+}
+
 // Options says how an [Ingest] works.
 type Options struct {
 	// Logs takes snappy-compressed push.PushRequest messages, Traces OTLP
 	// ExportTraceServiceRequest messages.
 	Logs, Traces Appender
+	// DeadLogs takes log entries that are older than LogMaxAge. Without it they go to
+	// Logs.
+	DeadLogs DeadLetters
 	// TenantKey is the stream label and the resource attribute that carry the
 	// tenant's name.
 	TenantKey string
 	// MaxBytes bounds one request's body, compressed and decompressed.
 	MaxBytes int64
+	// MaxItemBytes bounds one span, and one log entry with its structured metadata;
+	// 0 means MaxBytes.
+	MaxItemBytes int64
+	// LogMaxAge is how old a log entry may be, SpanMaxAge a span by its end, and
+	// MaxLead how far in the future either may be. 0 means that it isn't checked.
+	LogMaxAge, SpanMaxAge, MaxLead time.Duration
+	// Relabel rewrites the labels of streams. Nil means the rules of every preset.
+	Relabel []*relabel.Config
 
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil means time.Now
@@ -36,29 +55,46 @@ type Options struct {
 
 // Ingest takes requests in. It is safe for concurrent use.
 type Ingest struct {
-	opts    Options
-	labels  *lru.Cache[labelsKey, string]
-	parser  parser.Parser
-	metrics *metrics
+	opts        Options
+	streams     *lru.Cache[labelsKey, stream]
+	parser      parser.Parser
+	metrics     *metrics
+	reasons     limitReasons
+	batches     sync.Pool // of *logBatch
+	spanBatches sync.Pool // of *spanBatch
+	gzip, zstd  decoders
 }
 
-// cachedLabels bounds the streams whose labels needn't be parsed again.
-const cachedLabels = 4096
+// cachedStreams bounds the streams whose labels needn't be parsed again, and
+// cachedBytes the labels of each.
+const (
+	cachedStreams = 4096
+	cachedBytes   = 4096
+)
 
 // New returns an Ingest.
 func New(o Options) (*Ingest, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	cache, err := lru.New[labelsKey, string](cachedLabels)
+	if o.MaxItemBytes == 0 {
+		o.MaxItemBytes = o.MaxBytes
+	}
+	if o.Relabel == nil {
+		o.Relabel = Preset(Presets()...)
+	}
+	cache, err := lru.New[labelsKey, stream](cachedStreams)
 	if err != nil {
-		return nil, fmt.Errorf("make the cache of stream labels: %w", err)
+		return nil, fmt.Errorf("make the cache of streams: %w", err)
 	}
 	return &Ingest{
 		opts:    o,
-		labels:  cache,
+		streams: cache,
 		parser:  parser.NewParser(parser.Options{}),
 		metrics: newMetrics(o.Registerer),
+		reasons: o.reasons(),
+		gzip:    decoders{make: newGzip},
+		zstd:    decoders{make: newZstd(o.MaxBytes)},
 	}, nil
 }
 

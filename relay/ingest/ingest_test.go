@@ -102,7 +102,8 @@ func protoPush(t testing.TB, streams ...push.Stream) []byte {
 	return s2.EncodeSnappy(nil, raw)
 }
 
-func entry(line string, meta ...push.LabelAdapter) push.Entry {
+// pushed is an entry that a sender pushes.
+func pushed(line string, meta ...push.LabelAdapter) push.Entry {
 	return push.Entry{Timestamp: time.Unix(5, 6).UTC(), Line: line, StructuredMetadata: meta}
 }
 
@@ -150,7 +151,7 @@ func header(pairs ...string) http.Header {
 func TestFullQueueIsSaidInEachShape(t *testing.T) {
 	f := newFixture(t)
 	f.logs.err, f.traces.err = queue.ErrFull, queue.ErrFull
-	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}}))
+	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x")}}))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("Loki push: %d %v", w.Code, w.Header())
 	}
@@ -162,7 +163,7 @@ func TestFullQueueIsSaidInEachShape(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != "application/x-protobuf" {
 		t.Errorf("OTLP: %d %v", w.Code, w.Header())
 	}
-	_, err = f.storeTraces(t.Context(), "acme", spans(1, 0))
+	_, err = f.exportTraces(t.Context(), "acme", body)
 	if s := fault.Status(err); s.Code().String() != "ResourceExhausted" || len(s.Details()) != 1 {
 		t.Errorf("gRPC: %v %v", s, s.Details())
 	}
@@ -171,8 +172,11 @@ func TestFullQueueIsSaidInEachShape(t *testing.T) {
 func TestQueueThatFailsDoesNotTellWhy(t *testing.T) {
 	f := newFixture(t)
 	f.logs.err = errors.New("/secret/path: no space left on device")
-	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}}))
+	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x")}}))
 	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// protoRaw compresses an encoded push.PushRequest.
+func protoRaw(raw []byte) []byte { return s2.EncodeSnappy(nil, raw) }

@@ -1,199 +1,276 @@
 package ingest
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"math"
 	"net/http"
-	"slices"
-	"strconv"
 	"time"
 
-	"github.com/grafana/loki/pkg/push"
 	"github.com/klauspost/compress/s2"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/otlptranslator"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
-// LokiPush serves POST /loki/api/v1/push: a snappy-compressed
-// push.PushRequest, or the same as JSON. It answers 204 once the entries are
-// stored. Streams with bad labels are refused with 400, as Loki does, and the
-// others of the request are kept.
+// LokiPush serves POST /loki/api/v1/push: a snappy-compressed push.PushRequest,
+// or the same as JSON. It answers 204 once the entries are stored. As in Loki,
+// one that can't be stored is answered with 400 and doesn't keep the others from
+// it.
 func (in *Ingest) LokiPush(w http.ResponseWriter, r *http.Request, tenant string) error {
 	body, release, err := in.readBody(r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	req, err := in.decodePush(r.Header, body)
+	b := in.logs(tenant)
+	defer b.release()
+	if fault.IsJSON(r.Header) {
+		b.raw, err = encodeJSONPush(b.raw[:0], body)
+	} else {
+		err = b.decompress(body)
+	}
 	if err != nil {
 		return err
 	}
-	if len(req.Streams) == 0 {
-		return fault.New(fault.Unprocessable, "error at least one valid stream is required for ingestion")
-	}
-	bad := in.relabel(req, tenant)
-	if err := in.appendStreams(r.Context(), tenant, req); err != nil {
+	if err := b.push(b.raw); err != nil {
 		return err
 	}
-	if bad != nil {
-		return bad
+	if err := b.store(r.Context()); err != nil {
+		return err
+	}
+	if err := b.refused.lokiError(); err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func (in *Ingest) decodePush(h http.Header, body []byte) (*push.PushRequest, error) {
-	if fault.IsJSON(h) {
-		return decodeJSONPush(body)
-	}
+// maxSnappyRatio is how much smaller snappy makes anything: its shortest way to
+// copy 64 bytes takes three.
+const maxSnappyRatio = 22
+
+// decompress makes b.raw what a snappy block holds. It makes no room for more
+// than a block of that size can hold, whatever it says.
+func (b *logBatch) decompress(body []byte) error {
 	n, err := s2.DecodedLen(body)
+	switch {
+	case err == nil && int64(n) > b.in.opts.MaxBytes:
+		return b.in.tooLarge()
+	case err == nil && n > maxSnappyRatio*len(body):
+		err = s2.ErrCorrupt
+	}
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "the request's body is not snappy: "+err.Error())
+		return fault.New(fault.Invalid, "the request's body is not snappy: "+err.Error())
 	}
-	if int64(n) > in.opts.MaxBytes {
-		return nil, in.tooLarge()
+	if cap(b.raw) < n {
+		b.raw = make([]byte, n)
 	}
-	raw, err := s2.Decode(nil, body)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "the request's body is not snappy: "+err.Error())
-	}
-	req := new(push.PushRequest)
-	if err := req.Unmarshal(raw); err != nil {
-		return nil, fault.New(fault.Invalid, "the request is not a push.PushRequest: "+err.Error())
-	}
-	return req, nil
-}
-
-// relabel gives each stream its stored labels and takes out the streams whose
-// labels are no good; it returns what is wrong with the first of them.
-func (in *Ingest) relabel(req *push.PushRequest, tenant string) (bad error) {
-	req.Streams = slices.DeleteFunc(req.Streams, func(s push.Stream) bool {
-		if len(s.Entries) == 0 {
-			return true
-		}
-		_, err := in.streamLabels(tenant, s.Labels)
-		if err != nil {
-			in.metrics.refused.WithLabelValues("logs", "labels").Add(float64(len(s.Entries)))
-			if bad == nil {
-				bad = err
-			}
-		}
-		return err != nil
-	})
-	for i := range req.Streams {
-		s := &req.Streams[i]
-		s.Labels, _ = in.streamLabels(tenant, s.Labels) // those that fail are gone
-		s.Hash = 0
-	}
-	return bad
-}
-
-// labelsKey names a stream by what its sender wrote.
-type labelsKey struct{ tenant, labels string }
-
-// streamLabels returns a stream's labels as they are stored: sorted, without
-// empty ones, and with the tenant's name whatever the sender said.
-func (in *Ingest) streamLabels(tenant, sent string) (string, error) {
-	key := labelsKey{tenant, sent}
-	if stored, ok := in.labels.Get(key); ok {
-		return stored, nil
-	}
-	if len(sent) > maxLabelsBytes {
-		return "", fault.New(fault.Invalid, fmt.Sprintf("stream labels of %d bytes exceed the limit of %d", len(sent), maxLabelsBytes))
-	}
-	parsed, err := in.parser.ParseMetric(sent)
-	if err != nil {
-		return "", fault.New(fault.Invalid, fmt.Sprintf("error parsing labels '%s' with error: %s", sent, err))
-	}
-	if name, twice := parsed.HasDuplicateLabelNames(); twice {
-		return "", fault.New(fault.Invalid, fmt.Sprintf("stream '%s' has duplicate label name: '%s'", sent, name))
-	}
-	parsed = parsed.WithoutEmpty()
-	if err := checkLabels(parsed); err != nil {
-		return "", err
-	}
-	stored := labels.NewBuilder(parsed).Set(in.opts.TenantKey, tenant).Labels().String()
-	in.labels.Add(key, stored)
-	return stored, nil
-}
-
-// What a stream's labels may be. They are below what the embedded Loki takes
-// (relay/engine/config), so that what we acknowledge it doesn't refuse; the last
-// two are Loki's own defaults.
-const (
-	maxLabelsBytes     = 64 << 10
-	maxLabels          = 38
-	maxLabelNameBytes  = 1024
-	maxLabelValueBytes = 2048
-)
-
-func checkLabels(stream labels.Labels) error {
-	switch n := stream.Len(); {
-	case n == 0:
-		return fault.New(fault.Invalid, "error at least one label pair is required per stream")
-	case n > maxLabels:
-		return fault.New(fault.Invalid, fmt.Sprintf("entry for stream '%s' has %d label names; limit %d", stream, n, maxLabels))
-	}
-	return stream.Validate(func(l labels.Label) error {
-		if len(l.Name) > maxLabelNameBytes {
-			return fault.New(fault.Invalid, fmt.Sprintf("stream has a label name too long: '%.100s…'", l.Name))
-		}
-		if len(l.Value) > maxLabelValueBytes {
-			return fault.New(fault.Invalid, fmt.Sprintf("stream has a label value too long: '%.100s…' of label '%s'", l.Value, l.Name))
-		}
-		return nil
-	})
-}
-
-// jsonPush is the JSON form of a push request; see "Ingest logs" in Loki's HTTP
-// API documentation. A value is [ "nanoseconds", "line" ] or
-// [ "nanoseconds", "line", {structured metadata} ].
-type jsonPush struct {
-	Streams []struct {
-		Stream map[string]string `json:"stream"`
-		Values []jsonEntry       `json:"values"`
-	} `json:"streams"`
-}
-
-func decodeJSONPush(body []byte) (*push.PushRequest, error) {
-	var in jsonPush
-	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, fault.New(fault.Invalid, "the request is not a push request in JSON: "+err.Error())
-	}
-	req := &push.PushRequest{Streams: make([]push.Stream, len(in.Streams))}
-	for i, s := range in.Streams {
-		entries := make([]push.Entry, len(s.Values))
-		for j, v := range s.Values {
-			entries[j] = push.Entry(v)
-		}
-		req.Streams[i] = push.Stream{Labels: labels.FromMap(s.Stream).String(), Entries: entries}
-	}
-	return req, nil
-}
-
-type jsonEntry push.Entry
-
-func (e *jsonEntry) UnmarshalJSON(b []byte) error {
-	var parts []json.RawMessage
-	if err := json.Unmarshal(b, &parts); err != nil {
-		return err
-	}
-	if len(parts) != 2 && len(parts) != 3 {
-		return fmt.Errorf("a value has %d elements (want timestamp, line and optionally structured metadata)", len(parts))
-	}
-	var stamp string
-	if err := errors.Join(json.Unmarshal(parts[0], &stamp), json.Unmarshal(parts[1], &e.Line)); err != nil {
-		return err
-	}
-	ns, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil {
-		return fmt.Errorf("the timestamp %q is not a number of nanoseconds", stamp)
-	}
-	e.Timestamp = time.Unix(0, ns)
-	if len(parts) == 3 {
-		return json.Unmarshal(parts[2], &e.StructuredMetadata)
+	if b.raw, err = s2.Decode(b.raw[:cap(b.raw)], body); err != nil {
+		return fault.New(fault.Invalid, "the request's body is not snappy: "+err.Error())
 	}
 	return nil
+}
+
+var errNotPush = fault.New(fault.Invalid, "the request is not a push.PushRequest")
+
+// push reads a push.PushRequest. What it keeps of it are references.
+func (b *logBatch) push(body []byte) error {
+	streams := 0
+	f := fields{body: body}
+	for f.next() {
+		switch {
+		case f.number != fieldStreams:
+		case f.kind != protowire.BytesType:
+			return errNotPush
+		default:
+			streams++
+			if err := b.pushStream(f.content); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case f.broken:
+		return errNotPush
+	case streams == 0:
+		return fault.New(fault.Unprocessable, "error at least one valid stream is required for ingestion")
+	}
+	return nil
+}
+
+// pushStream reads a stream. Its labels may stand behind its entries.
+func (b *logBatch) pushStream(body []byte) error {
+	var sent []byte
+	entries := int64(0)
+	f := fields{body: body}
+	for f.next() {
+		switch {
+		case f.is(fieldLabels):
+			sent = f.content
+		case f.is(fieldEntries):
+			entries++
+		case f.number == fieldLabels || f.number == fieldEntries:
+			return errNotPush
+		}
+	}
+	if f.broken {
+		return errNotPush
+	}
+	if entries == 0 {
+		return nil
+	}
+	s, bad := b.in.sentStream(b.tenant, sent)
+	switch {
+	case bad != nil:
+		b.refused.add(reasonLabels, entries, func() string { return fault.Of(bad).Message })
+	case s.dropped:
+		b.dropped += entries
+	}
+	b.begin(s.labels)
+	previous := int64(noTime)
+	f = fields{body: body}
+	for f.next() {
+		if !f.is(fieldEntries) {
+			continue
+		}
+		e, err := b.pushEntry(f.content)
+		if err != nil {
+			return err
+		}
+		if bad != nil || s.dropped {
+			continue // it had to be read: a broken one spoils the request
+		}
+		if e.time == noTime {
+			e.time = b.following(previous)
+		}
+		previous = e.time
+		if err := b.addPushed(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addPushed adds an entry unless Loki couldn't store it. Of a label with no
+// usable name Loki 3.7.8 says 500 and stores nothing of the request, so that it
+// would be delivered again and again.
+func (b *logBatch) addPushed(e *entry) error {
+	if len(e.meta) > maxMetadata {
+		return b.add(e) // refuses it
+	}
+	for i := range e.meta {
+		name := e.meta[i].name
+		if isLabelName(name) {
+			continue
+		}
+		namer := otlptranslator.LabelNamer{}
+		if _, err := namer.Build(name); err != nil {
+			b.refused.add(reasonAttribute, 1, err.Error)
+			return nil
+		}
+	}
+	return b.add(e)
+}
+
+// noTime is the time of an entry whose sender gives none.
+const noTime = math.MinInt64
+
+// following is the time of an entry without one: right behind the entry before
+// it, so that they stay together and Loki, which keeps one of two equal lines of
+// the same time, keeps both. Before the first one nothing is known but now.
+func (b *logBatch) following(previous int64) int64 {
+	switch previous {
+	case noTime:
+		return b.in.opts.Now().UnixNano()
+	case math.MaxInt64:
+		return previous
+	}
+	return previous + 1
+}
+
+// pushEntry reads an entry, which is valid until the next one is read.
+func (b *logBatch) pushEntry(body []byte) (*entry, error) {
+	b.entry = entry{time: noTime, meta: b.meta[:0]}
+	f := fields{body: body}
+	for f.next() {
+		if f.number > fieldMetadata {
+			continue
+		}
+		if f.kind != protowire.BytesType {
+			return nil, errNotPush
+		}
+		ok := true
+		switch f.number {
+		case fieldTimestamp:
+			b.entry.time, ok = readTimestamp(f.content)
+		case fieldLine:
+			b.entry.line = text(f.content)
+		case fieldMetadata:
+			var l label
+			l, ok = readLabel(f.content)
+			b.entry.meta = append(b.entry.meta, l)
+		}
+		if !ok {
+			return nil, errNotPush
+		}
+	}
+	b.meta = b.entry.meta
+	if f.broken {
+		return nil, errNotPush
+	}
+	return &b.entry, nil
+}
+
+func readLabel(body []byte) (l label, ok bool) {
+	f := fields{body: body}
+	for f.next() {
+		switch {
+		case f.is(fieldName):
+			l.name = text(f.content)
+		case f.is(fieldValue):
+			l.value = text(f.content)
+		case f.number == fieldName || f.number == fieldValue:
+			return l, false
+		}
+	}
+	return l, !f.broken
+}
+
+// The range that google.protobuf.Timestamp has by its definition: from the year 1
+// to the end of the year 9999, in seconds since 1970.
+const (
+	minSeconds = -62135596800
+	maxSeconds = 253402300800
+)
+
+// readTimestamp returns a google.protobuf.Timestamp in nanoseconds; times that
+// these don't reach become the first or last one that they do. The zero values of
+// protobuf and of Go's time.Time, 1970 and the year 1, are no time: that is how one
+// is encoded that nobody has set.
+func readTimestamp(body []byte) (nanos int64, ok bool) {
+	var seconds int64
+	f := fields{body: body}
+	for f.next() {
+		switch {
+		case f.number == fieldSeconds && f.kind == protowire.VarintType:
+			seconds = int64(f.value) // two's complement
+		case f.number == fieldNanos && f.kind == protowire.VarintType:
+			nanos = int64(int32(f.value)) // two's complement
+		case f.number == fieldSeconds || f.number == fieldNanos:
+			return 0, false
+		}
+	}
+	if f.broken || seconds < minSeconds || seconds >= maxSeconds || nanos < 0 || nanos >= int64(time.Second) {
+		return 0, false
+	}
+	const first, last = math.MinInt64 / int64(time.Second), math.MaxInt64 / int64(time.Second)
+	switch {
+	case (seconds == 0 || seconds == minSeconds) && nanos == 0:
+		return noTime, true
+	case seconds <= first:
+		return noTime + 1, true
+	case seconds >= last:
+		return math.MaxInt64, true
+	}
+	return seconds*int64(time.Second) + nanos, true
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -24,7 +23,7 @@ func manyLabels(n int) string {
 }
 
 func TestLokiPushAnswers(t *testing.T) {
-	good := protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}})
+	good := protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x")}})
 	goodJSON := []byte(`{"streams":[{"stream":{"a":"b"},"values":[["5000000006","x"],["7","y",{"k":"v"}]]}]}`)
 	bomb := bytes.Repeat([]byte{0}, 10*maxBytes)
 	for name, c := range map[string]struct {
@@ -42,11 +41,11 @@ func TestLokiPushAnswers(t *testing.T) {
 		"JSON, gzip":              {header("Content-Type", "application/json", "Content-Encoding", "gzip"), zipped(t, goodJSON), 204, "", 1},
 		"no entries":              {header(), protoPush(t, push.Stream{Labels: `{a="b"}`}), 204, "", 0},
 		"no streams":              {header(), protoPush(t), 422, "at least one valid stream", 0},
-		"no labels":               {header(), protoPush(t, push.Stream{Labels: `{}`, Entries: []push.Entry{entry("x")}}), 400, "at least one label pair", 0},
-		"bad labels":              {header(), protoPush(t, push.Stream{Labels: `{a=b}`, Entries: []push.Entry{entry("x")}}), 400, "error parsing labels", 0},
-		"a label twice":           {header(), protoPush(t, push.Stream{Labels: `{a="b",a="c"}`, Entries: []push.Entry{entry("x")}}), 400, "a", 0},
-		"good and bad labels": {header(), protoPush(t, push.Stream{Labels: `{a=b}`, Entries: []push.Entry{entry("x")}},
-			push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}}), 400, "error parsing labels", 1},
+		"no labels":               {header(), protoPush(t, push.Stream{Labels: `{}`, Entries: []push.Entry{pushed("x")}}), 204, "", 1},
+		"bad labels":              {header(), protoPush(t, push.Stream{Labels: `{a=b}`, Entries: []push.Entry{pushed("x")}}), 400, "error parsing labels", 0},
+		"a label twice":           {header(), protoPush(t, push.Stream{Labels: `{a="b",a="c"}`, Entries: []push.Entry{pushed("x")}}), 400, "a", 0},
+		"good and bad labels": {header(), protoPush(t, push.Stream{Labels: `{a=b}`, Entries: []push.Entry{pushed("x")}},
+			push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x")}}), 400, "error parsing labels", 1},
 		"not snappy":            {header(), []byte("nonsense"), 400, "snappy", 0},
 		"not a push request":    {header(), s2.EncodeSnappy(nil, []byte("\xff\xff\xff")), 400, "push.PushRequest", 0},
 		"broken JSON":           {header("Content-Type", "application/json"), goodJSON[:20], 400, "JSON", 0},
@@ -59,11 +58,12 @@ func TestLokiPushAnswers(t *testing.T) {
 		"a snappy bomb":         {header(), s2.EncodeSnappy(nil, bomb), 413, "larger", 0},
 		"a zstd bomb":           {header("Content-Type", "application/json", "Content-Encoding", "zstd"), zstded(t, bomb), 413, "larger", 0},
 		"a lie about its size":  {header(), []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 413, "larger", 0},
-		"long labels":           {header(), protoPush(t, push.Stream{Labels: `{a="` + strings.Repeat("x", 50<<10) + `"}`, Entries: []push.Entry{entry("x")}}), 400, "too long", 0},
-		"too much metadata":     {header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x", make([]push.LabelAdapter, maxMetadata+1)...)}}), 400, "limit 1000", 0},
-		"too many labels":       {header(), protoPush(t, push.Stream{Labels: manyLabels(maxLabels + 1), Entries: []push.Entry{entry("x")}}), 400, "limit 38", 0},
+		"a smaller lie":         {header(), []byte{0x80, 0x80, 0x02, 0}, 400, "snappy", 0},
+		"long labels":           {header(), protoPush(t, push.Stream{Labels: `{a="` + strings.Repeat("x", 50<<10) + `"}`, Entries: []push.Entry{pushed("x")}}), 400, "too long", 0},
+		"too much metadata":     {header(), protoPush(t, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{pushed("x", make([]push.LabelAdapter, maxMetadata+1)...)}}), 400, "limit: '1000'", 0},
+		"too many labels":       {header(), protoPush(t, push.Stream{Labels: manyLabels(maxLabels + 1), Entries: []push.Entry{pushed("x")}}), 400, "limit 38", 0},
 		"an empty body":         {header(), nil, 400, "snappy", 0},
-		"a forged tenant alone": {header(), protoPush(t, push.Stream{Labels: `{tenant="globex"}`, Entries: []push.Entry{entry("x")}}), 204, "", 1},
+		"a forged tenant alone": {header(), protoPush(t, push.Stream{Labels: `{tenant="globex"}`, Entries: []push.Entry{pushed("x")}}), 204, "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -84,9 +84,9 @@ func TestLokiPushStoresTheTenantAndTheFacts(t *testing.T) {
 	w := do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{
 		Labels: `{tenant="globex", z="1", a="2", empty=""}`,
 		Entries: []push.Entry{
-			entry(line),
-			entry(line, push.LabelAdapter{Name: "tenant", Value: "globex"}, push.LabelAdapter{Name: "restate_invocation_id", Value: "forged"}, push.LabelAdapter{Name: "level", Value: "debug"}),
-			entry("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
+			pushed(line),
+			pushed(line, push.LabelAdapter{Name: "tenant", Value: "globex"}, push.LabelAdapter{Name: "restate_invocation_id", Value: "forged"}, push.LabelAdapter{Name: "level", Value: "debug"}),
+			pushed("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
 		},
 	}))
 	if w.Code != http.StatusNoContent || f.logs.tenant != "acme" {
@@ -95,62 +95,12 @@ func TestLokiPushStoresTheTenantAndTheFacts(t *testing.T) {
 	want := []push.Stream{{
 		Labels: `{a="2", tenant="acme", z="1"}`,
 		Entries: []push.Entry{
-			entry(line, push.LabelAdapter{Name: "restate_invocation_id", Value: id}, push.LabelAdapter{Name: "level", Value: "DEBUG"}),
-			entry(line, push.LabelAdapter{Name: "level", Value: "debug"}, push.LabelAdapter{Name: "restate_invocation_id", Value: id}),
-			entry("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
+			pushed(line, push.LabelAdapter{Name: "restate_invocation_id", Value: id}, push.LabelAdapter{Name: "level", Value: "DEBUG"}),
+			pushed(line, push.LabelAdapter{Name: "level", Value: "debug"}, push.LabelAdapter{Name: "restate_invocation_id", Value: id}),
+			pushed("no facts", push.LabelAdapter{Name: "k", Value: "v"}),
 		},
 	}}
 	if diff := cmp.Diff(want, f.logs.streams(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func FuzzLokiPush(f *testing.F) {
-	f.Add(protoPush(f, push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{entry("x")}}), false)
-	f.Add([]byte(`{"streams":[{"stream":{"a":"b"},"values":[["5","x",{"k":"v"}]]}]}`), true)
-	f.Fuzz(func(t *testing.T, body []byte, asJSON bool) {
-		fx := newFixture(t)
-		h := header()
-		if asJSON {
-			h = header("Content-Type", "application/json")
-		}
-		w := do(fx.LokiPush, fault.Plain, h, body)
-		if w.Code >= http.StatusInternalServerError {
-			t.Errorf("%d %s", w.Code, w.Body)
-		}
-		for _, s := range fx.logs.streams(t) {
-			if !strings.Contains(s.Labels, `tenant="acme"`) {
-				t.Errorf("stored as %s", s.Labels)
-			}
-		}
-	})
-}
-
-func BenchmarkLokiPush(b *testing.B) {
-	recorded, err := os.ReadFile("../../testdata/restate/restate-debug.jsonl")
-	if err != nil {
-		b.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(recorded)), "\n")
-	for _, n := range []int{10, 100, 900} {
-		b.Run(fmt.Sprintf("%d lines", n), func(b *testing.B) {
-			s := push.Stream{Labels: `{kubernetes_container_name="restate", cluster="x"}`}
-			size := 0
-			for _, line := range lines[:n] {
-				s.Entries = append(s.Entries, entry(line))
-				size += len(line)
-			}
-			body := protoPush(b, s)
-			f := newFixture(b)
-			f.opts.MaxBytes = 10 << 20
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for b.Loop() {
-				if w := do(f.LokiPush, fault.Plain, header(), body); w.Code != http.StatusNoContent {
-					b.Fatal(w.Code, w.Body)
-				}
-				f.logs.bodies = f.logs.bodies[:0]
-			}
-		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"mime"
 	"net/http"
+	"strconv"
 
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
@@ -16,26 +17,22 @@ const (
 	typeJSON     = "application/json"
 )
 
-// response is what OTLP's responses have in common.
-type response interface {
+// message of OTLP as pdata has it.
+type otlpMessage interface {
 	MarshalProto() ([]byte, error)
 	MarshalJSON() ([]byte, error)
-}
-
-// unmarshaler is what OTLP's requests have in common.
-type unmarshaler interface {
-	UnmarshalProto([]byte) error
 	UnmarshalJSON([]byte) error
 }
 
 // OTLPTraces serves POST /v1/traces: an ExportTraceServiceRequest as protobuf or
 // JSON.
 func (in *Ingest) OTLPTraces(w http.ResponseWriter, r *http.Request, tenant string) error {
-	req := ptraceotlp.NewExportRequest()
-	if err := in.decodeOTLP(r, req); err != nil {
+	body, release, err := in.readOTLP(r, ptraceotlp.NewExportRequest())
+	if err != nil {
 		return err
 	}
-	resp, err := in.exportTraces(r.Context(), tenant, req)
+	defer release()
+	resp, err := in.exportTraces(r.Context(), tenant, body)
 	if err != nil {
 		return err
 	}
@@ -45,51 +42,86 @@ func (in *Ingest) OTLPTraces(w http.ResponseWriter, r *http.Request, tenant stri
 // OTLPLogs serves POST /v1/logs: an ExportLogsServiceRequest as protobuf or
 // JSON.
 func (in *Ingest) OTLPLogs(w http.ResponseWriter, r *http.Request, tenant string) error {
-	req := plogotlp.NewExportRequest()
-	if err := in.decodeOTLP(r, req); err != nil {
-		return err
-	}
-	if err := in.storeLogs(r.Context(), tenant, req.Logs()); err != nil {
-		return err
-	}
-	return writeOTLP(w, r, plogotlp.NewExportResponse())
-}
-
-func (in *Ingest) exportTraces(ctx context.Context, tenant string, req ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
-	resp := ptraceotlp.NewExportResponse()
-	refused, err := in.storeTraces(ctx, tenant, req.Traces())
-	if err == nil && refused.count > 0 {
-		resp.PartialSuccess().SetRejectedSpans(refused.count)
-		resp.PartialSuccess().SetErrorMessage(refused.reason)
-	}
-	return resp, err
-}
-
-func (in *Ingest) decodeOTLP(r *http.Request, into unmarshaler) error {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || (mediaType != typeProtobuf && mediaType != typeJSON) {
-		return fault.New(fault.UnsupportedMedia, "Content-Type must be "+typeProtobuf+" or "+typeJSON)
-	}
-	body, release, err := in.readBody(r)
+	body, release, err := in.readOTLP(r, plogotlp.NewExportRequest())
 	if err != nil {
 		return err
 	}
 	defer release()
-	check, decode := checkProtoDepth, into.UnmarshalProto
-	if mediaType == typeJSON {
-		check, decode = checkJSONDepth, into.UnmarshalJSON
-	}
-	if err := check(body); err != nil {
+	resp, err := in.exportLogs(r.Context(), tenant, body)
+	if err != nil {
 		return err
 	}
-	if err := decode(body); err != nil {
-		return fault.New(fault.Invalid, "the request is not OTLP: "+err.Error())
+	return writeOTLP(w, r, resp)
+}
+
+// exportTraces stores an encoded ExportTraceServiceRequest. Spans that can't be
+// stored are refused and the rest is kept: Tempo refuses a whole request for one
+// of them, and Restate sends spans without ids for invocations whose traceparent
+// isn't sampled.
+func (in *Ingest) exportTraces(ctx context.Context, tenant string, body []byte) (ptraceotlp.ExportResponse, error) {
+	resp := ptraceotlp.NewExportResponse()
+	b := in.spans(tenant)
+	defer b.release()
+	if err := b.store(ctx, tenant, body); err != nil {
+		return resp, err
 	}
-	return nil
+	if n := b.refused.total(); n > 0 {
+		resp.PartialSuccess().SetRejectedSpans(n)
+		resp.PartialSuccess().SetErrorMessage(b.refused.phrase("spans"))
+	}
+	return resp, nil
+}
+
+// exportLogs stores an encoded ExportLogsServiceRequest. Records that are too old
+// for Loki aren't rejected; a message without a count is OTLP's form of a warning.
+func (in *Ingest) exportLogs(ctx context.Context, tenant string, body []byte) (plogotlp.ExportResponse, error) {
+	resp := plogotlp.NewExportResponse()
+	b := in.logs(tenant)
+	defer b.release()
+	if err := b.otlpLogs(body); err != nil {
+		return resp, err
+	}
+	if err := b.store(ctx); err != nil {
+		return resp, err
+	}
+	message := b.refused.phrase("log records")
+	if n := b.dead.entries; n > 0 {
+		if message != "" {
+			message += "; "
+		}
+		message += strconv.Itoa(n) + " log records " + in.reasons.oldEntry.phrase + " are kept as dead letters"
+	}
+	if message != "" {
+		resp.PartialSuccess().SetRejectedLogRecords(b.refused.total())
+		resp.PartialSuccess().SetErrorMessage(message)
+	}
+	return resp, nil
+}
+
+// readOTLP returns a request as protobuf; req is one of its kind, for JSON. The
+// bytes are valid until release is called.
+func (in *Ingest) readOTLP(r *http.Request, req otlpMessage) (body []byte, release func(), err error) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || (mediaType != typeProtobuf && mediaType != typeJSON) {
+		return nil, nil, fault.New(fault.UnsupportedMedia, "Content-Type must be "+typeProtobuf+" or "+typeJSON)
+	}
+	body, release, err = in.readBody(r)
+	if err != nil || mediaType == typeProtobuf {
+		return body, release, err
+	}
+	defer release()
+	if err := checkJSONDepth(body); err != nil {
+		return nil, nil, err
+	}
+	if err := req.UnmarshalJSON(body); err != nil {
+		return nil, nil, fault.New(fault.Invalid, "the request is not OTLP: "+err.Error())
+	}
+	body, err = req.MarshalProto()
+	return body, func() {}, err
 }
 
 // writeOTLP answers in the request's own encoding, as OTLP/HTTP demands.
-func writeOTLP(w http.ResponseWriter, r *http.Request, resp response) error {
+func writeOTLP(w http.ResponseWriter, r *http.Request, resp otlpMessage) error {
 	contentType, encode := typeProtobuf, resp.MarshalProto
 	if fault.IsJSON(r.Header) {
 		contentType, encode = typeJSON, resp.MarshalJSON

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -161,7 +160,7 @@ func records() plog.Logs {
 
 func TestOTLPLogsBecomeStreams(t *testing.T) {
 	f := newFixture(t)
-	if err := f.storeLogs(t.Context(), "acme", records()); err != nil {
+	if _, err := f.exportLogs(t.Context(), "acme", encodeLogs(t, records())); err != nil {
 		t.Fatal(err)
 	}
 	meta := func(pairs ...string) (m push.LabelsAdapter) {
@@ -182,13 +181,22 @@ func TestOTLPLogsBecomeStreams(t *testing.T) {
 				StructuredMetadata: append(meta("http_method", "GET", "nested_deep_er", "3", "observed_timestamp", "8", "severity_number", "13",
 					"severity_text", "WARN", "flags", "1", "trace_id", "00000000000000000000000000000001", "span_id", "0000000000000002"), facts...),
 			},
-			{Timestamp: time.Unix(0, 9).UTC(), Line: `{"message":"hi"}`, StructuredMetadata: meta()},
-			{Timestamp: time.Unix(1000, 0).UTC(), Line: "", StructuredMetadata: meta()},
+			{Timestamp: time.Unix(0, 8).UTC(), Line: `{"message":"hi"}`, StructuredMetadata: meta("observed_timestamp", "9")},
+			{Timestamp: time.Unix(0, 9).UTC(), Line: "", StructuredMetadata: meta()},
 		},
 	}}
 	if diff := cmp.Diff(want, f.logs.streams(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+func encodeLogs(t testing.TB, logs plog.Logs) []byte {
+	t.Helper()
+	body, err := (&plog.ProtoMarshaler{}).MarshalLogs(logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 func TestSharedAttributesCannotMultiply(t *testing.T) {
@@ -199,7 +207,7 @@ func TestSharedAttributesCannotMultiply(t *testing.T) {
 	for range 100 {
 		sl.LogRecords().AppendEmpty()
 	}
-	if err := newFixture(t).storeLogs(t.Context(), "acme", logs); fault.Of(err).Kind != fault.TooLarge {
+	if _, err := newFixture(t).exportLogs(t.Context(), "acme", encodeLogs(t, logs)); fault.Of(err).Kind != fault.TooLarge {
 		t.Errorf("%v", err)
 	}
 }
@@ -214,11 +222,8 @@ func TestTheTenantIsReplacedWhereverItStands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if traces, err = (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(bytes.ReplaceAll(wire, []byte("tenanT"), []byte("tenant"))); err != nil {
-		t.Fatal(err)
-	}
 	f := newFixture(t)
-	if _, err := f.storeTraces(t.Context(), "acme", traces); err != nil {
+	if _, err := f.exportTraces(t.Context(), "acme", bytes.ReplaceAll(wire, []byte("tenanT"), []byte("tenant"))); err != nil {
 		t.Fatal(err)
 	}
 	stored := f.traces.traces(t).ResourceSpans().At(0)
@@ -228,43 +233,5 @@ func TestTheTenantIsReplacedWhereverItStands(t *testing.T) {
 	scope := stored.ScopeSpans().At(0)
 	if scope.Scope().Attributes().Len() != 0 || scope.Spans().At(0).Attributes().Len() != 0 {
 		t.Errorf("scope %v, span %v", scope.Scope().Attributes().AsRaw(), scope.Spans().At(0).Attributes().AsRaw())
-	}
-}
-
-func FuzzOTLP(f *testing.F) {
-	body, err := ptraceotlp.NewExportRequestFromTraces(spans(2, 1)).MarshalProto()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(body, false)
-	f.Add([]byte(`{"resourceSpans":[{}]}`), true)
-	f.Fuzz(func(t *testing.T, body []byte, asJSON bool) {
-		fx := newFixture(t)
-		h := header("Content-Type", "application/x-protobuf")
-		if asJSON {
-			h = header("Content-Type", "application/json")
-		}
-		for _, w := range []*httptest.ResponseRecorder{do(fx.OTLPTraces, fault.OTLP, h, body), do(fx.OTLPLogs, fault.OTLP, h, body)} {
-			if w.Code >= http.StatusInternalServerError {
-				t.Errorf("%d %s", w.Code, w.Body)
-			}
-		}
-	})
-}
-
-func BenchmarkOTLPTraces(b *testing.B) {
-	body, err := os.ReadFile("../../testdata/restate/traces-debug-01.otlp.pb")
-	if err != nil {
-		b.Fatal(err)
-	}
-	f := newFixture(b)
-	f.opts.MaxBytes = 10 << 20
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if w := do(f.OTLPTraces, fault.OTLP, header("Content-Type", "application/x-protobuf"), body); w.Code != http.StatusOK {
-			b.Fatal(w.Code, w.Body)
-		}
-		f.traces.bodies = f.traces.bodies[:0]
 	}
 }

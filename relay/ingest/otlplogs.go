@@ -1,200 +1,293 @@
 package ingest
 
 import (
-	"context"
 	"encoding/hex"
-	"slices"
+	"math"
 	"strconv"
-	"time"
 
-	"github.com/grafana/loki/pkg/push"
-	"github.com/prometheus/otlptranslator"
 	"github.com/prometheus/prometheus/model/labels"
-	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/plog"
-
-	"github.com/invoscope/invoscope/relay/fault"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // indexAttributes are the resource attributes that become stream labels: the
 // default of Loki 3.7's own OTLP endpoint
 // (distributor.otlp_config.default_resource_attributes_as_index_labels).
-var indexAttributes = []string{
-	"service.name", "service.namespace", "service.instance.id",
-	"deployment.environment", "deployment.environment.name",
-	"cloud.region", "cloud.availability_zone",
-	"k8s.cluster.name", "k8s.namespace.name", "k8s.pod.name",
-	"k8s.container.name", "container.name",
-	"k8s.replicaset.name", "k8s.deployment.name", "k8s.statefulset.name",
-	"k8s.daemonset.name", "k8s.cronjob.name", "k8s.job.name",
+var indexAttributes = map[string]bool{
+	"service.name": true, "service.namespace": true, "service.instance.id": true,
+	"deployment.environment": true, "deployment.environment.name": true,
+	"cloud.region": true, "cloud.availability_zone": true,
+	"k8s.cluster.name": true, "k8s.namespace.name": true, "k8s.pod.name": true,
+	"k8s.container.name": true, "container.name": true,
+	"k8s.replicaset.name": true, "k8s.deployment.name": true, "k8s.statefulset.name": true,
+	"k8s.daemonset.name": true, "k8s.cronjob.name": true, "k8s.job.name": true,
 }
 
-// The published queries select Restate's logs by this label, which OTLP senders
-// know as the attribute k8s.container.name.
-const (
-	attributeContainer = "k8s.container.name"
-	labelContainer     = "kubernetes_container_name"
-)
-
-// storeLogs stores OTLP log records as Loki's own OTLP endpoint would: some resource
-// attributes become labels, every other attribute structured metadata, the body
-// the line.
-func (in *Ingest) storeLogs(ctx context.Context, tenant string, logs plog.Logs) error {
-	streams := map[string]*push.Stream{}
-	room := maxGrowth * in.opts.MaxBytes
-	for _, rl := range logs.ResourceLogs().All() {
-		stream, shared, err := in.resourceStream(streams, tenant, rl.Resource())
-		if err != nil {
-			return err
-		}
-		for _, sl := range rl.ScopeLogs().All() {
-			common, err := appendScope(slices.Clone(shared), sl.Scope())
-			if err != nil {
+// otlp reads an ExportLogsServiceRequest into streams as Loki's own OTLP endpoint
+// would: some resource attributes become labels, every other attribute structured
+// metadata, the body the line. What it keeps of the request are references.
+func (b *logBatch) otlpLogs(body []byte) error {
+	f := fields{body: body}
+	for f.next() {
+		switch {
+		case f.number != 1: // resource_logs
+		case f.kind != protowire.BytesType:
+			return errNotOTLP
+		default:
+			if err := b.resourceLogs(f.content); err != nil {
 				return err
 			}
-			for _, record := range sl.LogRecords().All() {
-				entry, err := in.entry(record, common)
-				if err != nil {
-					return err
-				}
-				if room -= entrySize(entry); room < 0 {
-					return fault.New(fault.TooLarge, "the records are too large together with the attributes that they share")
-				}
-				stream.Entries = append(stream.Entries, entry)
+		}
+	}
+	if f.broken {
+		return errNotOTLP
+	}
+	return nil
+}
+
+func (b *logBatch) resourceLogs(body []byte) error {
+	c, worst := readContainer(body, resourceMessage)
+	if err := worst.fatal(); err != nil {
+		return err
+	}
+	if worst != sound {
+		b.refused.add(worst.reason(), c.countItems(body), nil)
+		return nil
+	}
+	s, why, err := b.resourceStream(c.head)
+	switch {
+	case err != nil:
+		return err
+	case why != reason{}:
+		b.refused.add(why, c.countItems(body), nil)
+		return nil
+	case s.dropped:
+		b.dropped += c.countItems(body)
+		return nil
+	}
+	b.begin(s.labels)
+	f := fields{body: body}
+	for f.next() {
+		if f.is(c.members) {
+			if err := b.scopeLogs(f.content); err != nil {
+				return err
 			}
 		}
 	}
-	req := &push.PushRequest{}
-	for _, s := range streams {
-		req.Streams = append(req.Streams, *s)
-	}
-	return in.appendStreams(ctx, tenant, req)
+	return nil
 }
 
-// maxGrowth is how much larger than its limit a request may become: each record
-// repeats the attributes of its resource and scope.
-const maxGrowth = 4
-
-func entrySize(e push.Entry) int64 {
-	n := len(e.Line)
-	for _, l := range e.StructuredMetadata {
-		n += len(l.Name) + len(l.Value)
-	}
-	return int64(n)
-}
-
-// resourceStream returns the stream that a resource's records belong to, and the
-// resource's attributes that are structured metadata.
-func (in *Ingest) resourceStream(streams map[string]*push.Stream, tenant string, res pcommon.Resource) (*push.Stream, push.LabelsAdapter, error) {
-	var shared push.LabelsAdapter
-	b := labels.NewBuilder(labels.EmptyLabels())
-	for name, value := range res.Attributes().All() {
-		flat, err := flatten(nil, "", name, value)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !slices.Contains(indexAttributes, name) {
-			shared = append(shared, flat...)
+// resourceStream returns the stream that a resource's records belong to, or why
+// they don't. Its attributes that are structured metadata are then the shared ones.
+func (b *logBatch) resourceStream(resource []byte) (stream, reason, error) {
+	o := &b.otlp
+	o.index, o.shared, o.key = o.index[:0], o.shared[:0], append(o.key[:0], 0) // unlike any labels that are sent
+	f := fields{body: resource}
+	for f.next() {
+		if !f.is(1) { // attributes
 			continue
 		}
-		for _, l := range flat {
-			b.Set(l.Name, l.Value)
+		key, v := readPair(f.content)
+		into := &o.shared
+		if indexAttributes[text(key)] {
+			into = &o.index
+		}
+		var ok bool
+		var err error
+		if *into, ok, err = o.flattenValue(*into, "", text(key), &v); err != nil || !ok {
+			return stream{}, reasonAttribute, err
 		}
 	}
-	if container, ok := res.Attributes().Get(attributeContainer); ok {
-		b.Set(labelContainer, container.AsString())
+	for _, l := range o.index {
+		// Neither byte is in any UTF-8 text.
+		o.key = append(append(append(append(o.key, l.name...), 0xfe), l.value...), 0xff)
 	}
-	b.Set(in.opts.TenantKey, tenant)
-	if err := checkLabels(b.Labels()); err != nil {
-		return nil, nil, err
+	if s, ok := b.in.streams.Get(labelsKey{b.tenant, text(o.key)}); ok {
+		return s, reason{}, nil
 	}
-	stored := b.Labels().String()
-	if streams[stored] == nil {
-		streams[stored] = &push.Stream{Labels: stored}
+	key := labelsKey{b.tenant, string(o.key)} // outlives the request
+	builder := labels.NewBuilder(labels.EmptyLabels())
+	for _, l := range o.index {
+		builder.Set(l.name, l.value)
 	}
-	return streams[stored], shared, nil
-}
-
-func appendScope(meta push.LabelsAdapter, scope pcommon.InstrumentationScope) (push.LabelsAdapter, error) {
-	var err error
-	for name, value := range scope.Attributes().All() {
-		if meta, err = flatten(meta, "", name, value); err != nil {
-			return nil, err
-		}
-	}
-	meta = appendText(meta, "scope_name", scope.Name())
-	meta = appendText(meta, "scope_version", scope.Version())
-	return appendNumber(meta, "scope_dropped_attributes_count", uint64(scope.DroppedAttributesCount())), nil
-}
-
-// entry turns a record into an entry whose structured metadata ends with common.
-func (in *Ingest) entry(r plog.LogRecord, common push.LabelsAdapter) (push.Entry, error) {
-	meta := make(push.LabelsAdapter, 0, r.Attributes().Len()+len(common)+8)
-	var err error
-	for name, value := range r.Attributes().All() {
-		if meta, err = flatten(meta, "", name, value); err != nil {
-			return push.Entry{}, err
-		}
-	}
-	if r.Timestamp() != 0 {
-		meta = appendNumber(meta, "observed_timestamp", uint64(r.ObservedTimestamp()))
-	}
-	meta = appendNumber(meta, "severity_number", uint64(r.SeverityNumber()))
-	meta = appendText(meta, "severity_text", r.SeverityText())
-	meta = appendNumber(meta, "dropped_attributes_count", uint64(r.DroppedAttributesCount()))
-	meta = appendNumber(meta, "flags", uint64(r.Flags()))
-	if id := r.TraceID(); !id.IsEmpty() {
-		meta = appendText(meta, "trace_id", hex.EncodeToString(id[:]))
-	}
-	if id := r.SpanID(); !id.IsEmpty() {
-		meta = appendText(meta, "span_id", hex.EncodeToString(id[:]))
-	}
-	return push.Entry{Timestamp: in.recordTime(r), Line: r.Body().AsString(), StructuredMetadata: append(meta, common...)}, nil
-}
-
-// recordTime is when the record says it happened, else when it was observed,
-// else now.
-func (in *Ingest) recordTime(r plog.LogRecord) time.Time {
-	for _, t := range []pcommon.Timestamp{r.Timestamp(), r.ObservedTimestamp()} {
-		if t != 0 {
-			return t.AsTime()
-		}
-	}
-	return in.opts.Now()
-}
-
-func appendText(meta push.LabelsAdapter, name, value string) push.LabelsAdapter {
-	if value == "" {
-		return meta
-	}
-	return append(meta, push.LabelAdapter{Name: name, Value: value})
-}
-
-func appendNumber(meta push.LabelsAdapter, name string, value uint64) push.LabelsAdapter {
-	if value == 0 {
-		return meta
-	}
-	return append(meta, push.LabelAdapter{Name: name, Value: strconv.FormatUint(value, 10)})
-}
-
-// flatten appends an attribute as labels: its name as a Prometheus label name, a
-// map as one label for each leaf, joined by underscores.
-func flatten(meta push.LabelsAdapter, prefix, name string, value pcommon.Value) (push.LabelsAdapter, error) {
-	if prefix != "" {
-		name = prefix + "_" + name
-	}
-	namer := otlptranslator.LabelNamer{}
-	label, err := namer.Build(name)
+	s, err := b.in.newStream(key, builder)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "the attribute "+strconv.Quote(name)+" can't be a label: "+err.Error())
+		return stream{}, reasonLabels, nil
 	}
-	if value.Type() != pcommon.ValueTypeMap {
-		return append(meta, push.LabelAdapter{Name: label, Value: value.AsString()}), nil
+	return s, reason{}, nil
+}
+
+func (b *logBatch) scopeLogs(body []byte) error {
+	c, worst := readContainer(body, scopeMessage)
+	if err := worst.fatal(); err != nil {
+		return err
 	}
-	for name, value := range value.Map().All() {
-		if meta, err = flatten(meta, label, name, value); err != nil {
-			return nil, err
+	if worst != sound {
+		b.refused.add(worst.reason(), countMembers(body), nil)
+		return nil
+	}
+	o := &b.otlp
+	ofResource := len(o.shared)
+	defer func() { o.shared = o.shared[:ofResource] }()
+	if ok, err := o.addScope(c.head); err != nil || !ok {
+		b.refused.add(reasonAttribute, countMembers(body), nil)
+		return err
+	}
+	o.previous, o.dated = noTime, false
+	f := fields{body: body}
+	for f.next() {
+		if f.is(fieldMembers) {
+			if err := b.record(f.content); err != nil {
+				return err
+			}
 		}
 	}
-	return meta, nil
+	return nil
+}
+
+// addScope adds a scope to what the records share.
+func (o *otlpScratch) addScope(scope []byte) (ok bool, err error) {
+	var name, version []byte
+	var dropped uint64
+	f := fields{body: scope}
+	for f.next() {
+		switch f.number {
+		case 1:
+			name = f.content
+		case 2:
+			version = f.content
+		case 3:
+			if o.shared, ok, err = o.flatten(o.shared, "", f.content); err != nil || !ok {
+				return ok, err
+			}
+		case 4:
+			dropped = uint64(uint32(f.value)) // as decoders do
+		}
+	}
+	o.shared = appendText(o.shared, "scope_name", text(name))
+	o.shared = appendText(o.shared, "scope_version", text(version))
+	o.shared = o.appendNumber(o.shared, "scope_dropped_attributes_count", dropped)
+	return true, nil
+}
+
+// recordBody is the number of LogRecord.body.
+const recordBody = 5
+
+// logRecord holds the fields of a LogRecord that aren't attributes.
+type logRecord struct {
+	time, observed           uint64
+	severity, dropped, flags uint64
+	severityText             []byte
+	body                     value
+	traceID, spanID          []byte
+}
+
+// record adds a LogRecord to the current stream.
+func (b *logBatch) record(body []byte) error {
+	if worst := recordMessage.check(body); worst != sound {
+		b.refused.add(worst.reason(), 1, nil)
+		return worst.fatal()
+	}
+	o := &b.otlp
+	meta := b.meta[:0]
+	var r logRecord
+	f := fields{body: body}
+	for f.next() {
+		if f.number != 6 { // attributes
+			r.set(&f)
+			continue
+		}
+		var ok bool
+		var err error
+		if meta, ok, err = o.flatten(meta, "", f.content); err != nil || !ok {
+			b.refused.add(reasonAttribute, 1, nil)
+			return err
+		}
+	}
+	line, err := o.text(&r.body)
+	if err != nil {
+		return err
+	}
+	b.entry = entry{time: b.recordTime(&r), line: line, meta: append(o.appendRecord(meta, &r), o.shared...)}
+	b.meta = b.entry.meta
+	return b.add(&b.entry)
+}
+
+func (r *logRecord) set(f *fields) {
+	switch f.number {
+	case 1:
+		r.time = f.value
+	case 2:
+		r.severity = uint64(int32(f.value)) // an enum is signed
+	case 3:
+		r.severityText = f.content
+	case recordBody:
+		r.body.read(f.content)
+	case 7:
+		r.dropped = uint64(uint32(f.value)) // as decoders do
+	case 8:
+		r.flags = f.value
+	case 9:
+		r.traceID = f.content
+	case 10:
+		r.spanID = f.content
+	case 11:
+		r.observed = f.value
+	}
+}
+
+func (o *otlpScratch) appendRecord(meta []label, r *logRecord) []label {
+	if r.time != 0 || o.dated {
+		meta = o.appendNumber(meta, "observed_timestamp", r.observed)
+	}
+	meta = o.appendNumber(meta, "severity_number", r.severity)
+	meta = appendText(meta, "severity_text", text(r.severityText))
+	meta = o.appendNumber(meta, "dropped_attributes_count", r.dropped)
+	meta = o.appendNumber(meta, "flags", r.flags)
+	meta = o.appendID(meta, "trace_id", r.traceID, traceIDSize)
+	return o.appendID(meta, "span_id", r.spanID, spanIDSize)
+}
+
+func (o *otlpScratch) appendNumber(meta []label, name string, number uint64) []label {
+	if number == 0 {
+		return meta
+	}
+	start := len(o.printed)
+	o.printed = strconv.AppendUint(o.printed, number, 10)
+	return append(meta, label{name, text(o.printed[start:])})
+}
+
+// appendID leaves out an id that is none; see LogRecord.trace_id.
+func (o *otlpScratch) appendID(meta []label, name string, id []byte, size int) []label {
+	if len(id) != size || isZero(id) {
+		return meta
+	}
+	start := len(o.printed)
+	o.printed = hex.AppendEncode(o.printed, id)
+	return append(meta, label{name, text(o.printed[start:])})
+}
+
+// recordTime is when the record says it happened. One that doesn't say stands
+// behind the record before it, when that one says: it may have come much later,
+// as the rest of a stack trace read from an old file. Else it is when the record
+// was observed, else now.
+func (b *logBatch) recordTime(r *logRecord) int64 {
+	o := &b.otlp
+	switch {
+	case r.time != 0:
+		o.previous, o.dated = int64(min(r.time, math.MaxInt64)), true // it fits
+	case !o.dated && r.observed != 0:
+		o.previous = int64(min(r.observed, math.MaxInt64)) // it fits
+	default:
+		o.previous = b.following(o.previous)
+	}
+	return o.previous
+}
+
+func isZero(id []byte) bool {
+	for _, c := range id {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -19,41 +20,144 @@ const (
 	sendTimeout = 30 * time.Second
 	minBackoff  = 50 * time.Millisecond
 	maxBackoff  = 5 * time.Second
+	// maxDeliveries bounds the requests under way. A tenant has one at a time, and
+	// none while it waits to try again.
+	maxDeliveries = 128
 )
 
-// deliver sends a tenant's records in order until none waits or ctx ends.
-func (q *Queue) deliver(ctx context.Context, t *tenantQueue) {
-	for {
-		r, ok := q.head(t)
-		if !ok {
-			return
-		}
-		if !q.send(ctx, t.name, r) {
-			return
-		}
-		q.finish(t, r)
+// deliverLocked sees to it that a line is delivered.
+func (q *Queue) deliverLocked(l *line) {
+	if !l.delivering && l.sent < len(l.entries) {
+		l.delivering = true
+		q.spawn(l)
 	}
 }
 
-// head returns the tenant's first record. When there is none, the tenant's line
-// ends: the next append begins another.
-func (q *Queue) head(t *tenantQueue) (record, bool) {
+// deliver sends a line's requests in order until none waits or ctx ends.
+func (q *Queue) deliver(ctx context.Context, l *line) {
+	for {
+		batch, rewinds := q.next(l)
+		if len(batch) == 0 {
+			return
+		}
+		if !q.deliverBatch(ctx, l, batch, rewinds) {
+			return
+		}
+	}
+}
+
+// next returns what to deliver. When there is nothing, the line's delivery ends:
+// the next append begins another.
+func (q *Queue) next(l *line) (batch []entry, rewinds int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(t.records) == 0 {
-		delete(q.waiting, t.name)
-		return record{}, false
+	if l.sent == len(l.entries) {
+		l.delivering = false
+		q.releaseLocked(l, 0)
+		return nil, 0
 	}
-	return t.records[0], true
+	return l.batch(q.opts.Codec != nil), l.rewinds
 }
 
-// send sends a record until the engine has stored it or refused it for good. It
-// returns false when ctx ended first.
-func (q *Queue) send(ctx context.Context, tenant string, r record) bool {
+// deliverBatch delivers entries of a line as one request. It returns false when
+// ctx ended first.
+func (q *Queue) deliverBatch(ctx context.Context, l *line, batch []entry, rewinds int) bool {
+	body, ok := q.load(ctx, l, batch)
+	if !ok {
+		return false
+	}
+	var life uint64
+	if q.opts.Process != nil {
+		life = q.opts.Process.Life()
+	}
+	items := 0
+	for _, e := range batch {
+		items += e.items
+	}
+	if len(body) > 0 && !q.send(ctx, l.tenant, Request{Body: body, Items: items}) {
+		return false
+	}
+	q.sent(l, rewinds, len(batch), life)
+	return true
+}
+
+// load returns the entries' requests as one.
+func (q *Queue) load(ctx context.Context, l *line, batch []entry) (body []byte, ok bool) {
+	bodies := make([][]byte, 0, len(batch))
+	for _, e := range batch {
+		r, ok := q.recordOf(ctx, l, e)
+		if !ok {
+			return nil, false
+		}
+		if r != nil {
+			bodies = append(bodies, r.body())
+		}
+	}
+	switch len(bodies) {
+	case 0:
+		return nil, true
+	case 1:
+		return bodies[0], true
+	default:
+		return q.opts.Codec.Join(bodies), true
+	}
+}
+
+// recordOf returns an entry's record, which it reads back if need be. The record
+// is nil when what is on disk is no longer what was written; ok is false when ctx
+// ended first.
+func (q *Queue) recordOf(ctx context.Context, l *line, e entry) (r record, ok bool) {
+	if e.record != nil {
+		return e.record, true
+	}
+	wait := newBackoff()
+	for {
+		r, err := q.log.read(e.at)
+		if err == nil && r.sequence() == e.sequence {
+			return r, true
+		}
+		if moved, ok := q.whereIs(l, e.sequence); ok && moved != e.at {
+			e.at = moved // the log was compacted meanwhile
+			continue
+		}
+		if err == nil || errors.Is(err, errDamaged) {
+			q.metrics.damaged.Inc()
+			q.opts.Log.Error("a request can't be delivered: its record on disk is damaged; a copy of the segment is kept",
+				"tenant", l.tenant, "items", e.items, "segment", q.log.file(e.at.segment), "offset", e.at.offset, "copies", q.damagedPath())
+			if err := q.log.keepDamaged(e.at.segment, q.damagedPath()); err != nil {
+				q.opts.Log.Error("no copy was kept", "err", err)
+			}
+			return nil, true
+		}
+		q.opts.Log.Warn("delivery waits for the disk", "tenant", l.tenant, "err", err)
+		if !sleep(ctx, wait.NextBackOff()) {
+			return nil, false
+		}
+	}
+}
+
+func (q *Queue) whereIs(l *line, sequence uint64) (location, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i, ok := l.find(sequence)
+	if !ok {
+		return location{}, false
+	}
+	return l.entries[i].at, true
+}
+
+func newBackoff() *backoff.ExponentialBackOff {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = minBackoff, maxBackoff
+	return wait
+}
+
+// send sends a request until the engine has stored it, or what it refuses of it
+// stands alone and is a dead letter. It returns false when ctx ended first.
+func (q *Queue) send(ctx context.Context, tenant string, req Request) bool {
+	wait := newBackoff()
 	for attempt := 1; ; attempt++ {
-		err := q.sendOnce(ctx, tenant, r)
+		err := q.sendOnce(ctx, tenant, req.Body)
 		if err == nil {
 			q.metrics.delivered.WithLabelValues("stored").Inc()
 			return true
@@ -63,10 +167,7 @@ func (q *Queue) send(ctx context.Context, tenant string, r record) bool {
 		}
 		verdict := q.opts.Verdict(err)
 		if verdict.Permanent {
-			q.metrics.delivered.WithLabelValues("refused").Inc()
-			q.opts.Log.Error("the engine refused a request; the bad part of it is lost",
-				"tenant", tenant, "bytes", len(r.body()), "err", err)
-			return true
+			return q.refused(ctx, tenant, req, err)
 		}
 		q.metrics.retries.Inc()
 		if attempt == 1 {
@@ -78,25 +179,97 @@ func (q *Queue) send(ctx context.Context, tenant string, r record) bool {
 	}
 }
 
-func (q *Queue) sendOnce(ctx context.Context, tenant string, r record) error {
+func (q *Queue) sendOnce(ctx context.Context, tenant string, body []byte) error {
+	select {
+	case q.slots <- struct{}{}:
+		defer func() { <-q.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	return q.opts.Send(ctx, tenant, r.body())
+	return q.opts.Send(ctx, tenant, body)
 }
 
-// finish takes a record that is done with out of the queue.
-func (q *Queue) finish(t *tenantQueue, r record) {
+// refused sends a request that the engine refused in two halves, so that only
+// what is bad isn't stored. What can't be halved becomes a dead letter.
+func (q *Queue) refused(ctx context.Context, tenant string, req Request, reason error) bool {
+	if q.opts.Codec != nil {
+		if first, second, ok := q.opts.Codec.Split(req.Body); ok {
+			return q.send(ctx, tenant, Request{Body: first, Items: req.Items / 2}) &&
+				q.send(ctx, tenant, Request{Body: second, Items: req.Items - req.Items/2})
+		}
+	}
+	wait := newBackoff()
+	for attempt := 1; ; attempt++ {
+		err := q.Bury(ctx, tenant, reason.Error(), req)
+		if err == nil {
+			q.metrics.delivered.WithLabelValues("refused").Inc()
+			q.opts.Log.Warn("the engine refused something; it is kept as a dead letter (see invoscope queue dead)", "tenant", tenant, "err", reason)
+			return true
+		}
+		if attempt == 1 {
+			q.opts.Log.Error("delivery waits: the engine refused something, and it can't be kept as a dead letter (see invoscope queue dead)",
+				"tenant", tenant, "err", err, "reason", reason)
+		}
+		if !sleep(ctx, wait.NextBackOff()) {
+			return false
+		}
+	}
+}
+
+// sent notes that the engine has the line's next n entries, unless the line was
+// rewound meanwhile.
+func (q *Queue) sent(l *line, rewinds, n int, life uint64) {
 	q.mu.Lock()
-	t.records[0] = record{} // lets go of its bytes
-	t.records = t.records[1:]
-	q.bytes -= int64(len(r.raw))
-	q.delivered[t.name] = r.sequence()
-	q.dirty = true
-	q.metrics.pendingRequests.Dec()
-	q.metrics.pendingBytes.Sub(float64(len(r.raw)))
+	if l.rewinds != rewinds {
+		q.mu.Unlock()
+		return
+	}
+	for i := l.sent; i < l.sent+n; i++ {
+		q.inMemory -= int64(len(l.entries[i].record))
+		l.entries[i].record = nil
+	}
+	l.sent += n
+	q.metrics.pendingRequests.Sub(float64(n))
+	if q.opts.Process != nil {
+		q.metrics.kept.Add(float64(n))
+		q.kept.groups = append(q.kept.groups, group{line: l, rewinds: rewinds, n: n, life: life, beat: q.kept.beats})
+		q.mu.Unlock()
+		return
+	}
 	q.mu.Unlock()
-	if err := q.log.delivered(r.segment); err != nil {
-		q.opts.Log.Warn("delivered data stays on disk for now", "err", err)
+	q.finish(l, rewinds, n)
+}
+
+// finish takes the line's first n entries, which are sent, out of the queue.
+func (q *Queue) finish(l *line, rewinds, n int) {
+	q.mu.Lock()
+	if l.rewinds != rewinds {
+		q.mu.Unlock()
+		return
+	}
+	done := l.entries[:n]
+	segments := map[int]int{}
+	var bytes int64
+	for i := range done {
+		segments[done[i].at.segment]++
+		bytes += int64(done[i].at.size)
+	}
+	q.delivered[l.tenant] = done[n-1].sequence
+	q.dirty = true
+	l.entries = l.entries[n:]
+	l.sent -= n
+	q.releaseLocked(l, bytes)
+	q.metrics.pendingBytes.Sub(float64(bytes))
+	if q.opts.Process != nil {
+		q.metrics.kept.Sub(float64(n))
+	}
+	q.mu.Unlock()
+	for segment, n := range segments {
+		if err := q.log.letGo(segment, n); err != nil {
+			q.opts.Log.Warn("delivered data stays on disk for now", "err", err)
+		}
 	}
 }
 

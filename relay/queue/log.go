@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// segmentBytes is the size of the log's files. Rotation happens at
+	// segmentBytes is the most that wlog may put into a file. Rotation happens at
 	// rotateBytes, by us and synced: when wlog rotates by itself it syncs the old
 	// segment in the background, after we would have acknowledged. Between the
 	// two there is room for the largest batch that one commit writes.
@@ -26,23 +26,28 @@ const (
 )
 
 // segmentLog is the write-ahead log with its segments counted, so that a segment
-// goes when its last record was delivered. One goroutine writes; any may report
-// a delivery.
+// goes when nothing in it is needed any more. One goroutine writes; any may read
+// and let go.
 type segmentLog struct {
-	wal     *wlog.WL
-	written int // bytes written to the active segment
+	wal    *wlog.WL
+	sync   bool  // each write, before it returns
+	rotate int64 // the size from which a segment is ended
 
 	mu      sync.Mutex
 	active  int         // the segment that is written to
-	pending map[int]int // segment → records that wait in it
+	offset  int64       // where in it
+	failed  bool        // the active segment may end in a part of a record
 	oldest  int         // the first segment that may still be on disk
+	needed  map[int]int // segment → records in it that are needed
+	lengths map[int]int64
+	total   int64 // of lengths
 }
 
 // openLog reads what is in dir, hands each record to replay, and opens a new
 // segment for writing. A segment that is torn or damaged is read up to the
 // damage, never keeps the later ones from being read, and is kept in the
 // directory damaged. A segment that can't be read is an error.
-func openLog(dir, damaged string, log *slog.Logger, replay func(record) (keep bool)) (_ *segmentLog, err error) {
+func openLog(dir, damaged string, log *slog.Logger, replay func(record, location)) (_ *segmentLog, err error) {
 	wal, err := wlog.NewSize(log, nil, dir, segmentBytes, compression.None)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -56,21 +61,23 @@ func openLog(dir, damaged string, log *slog.Logger, replay func(record) (keep bo
 	if err != nil {
 		return nil, fmt.Errorf("list the log's segments: %w", err)
 	}
-	l := &segmentLog{wal: wal, active: last, pending: map[int]int{}, oldest: first}
+	l := &segmentLog{wal: wal, sync: true, rotate: rotateBytes, active: last, oldest: first, needed: map[int]int{}, lengths: map[int]int64{}}
 	for i := first; i < last; i++ {
 		if err := l.readSegment(i, replay); err != nil {
 			if !isDamage(err) {
 				return nil, fmt.Errorf("read the log: %w", err)
 			}
-			if err := keepDamaged(wlog.SegmentName(dir, i), damaged); err != nil {
+			if err := l.keepDamaged(i, damaged); err != nil {
 				return nil, err
 			}
 			log.Warn("a segment of the queue's log is damaged; what stands before the damage is delivered, and a copy is kept",
-				"segment", wlog.SegmentName(dir, i), "copies", damaged, "err", err)
+				"segment", l.file(i), "copies", damaged, "err", err)
 		}
 	}
-	return l, l.truncate()
+	return l, nil
 }
+
+func (l *segmentLog) file(segment int) string { return wlog.SegmentName(l.wal.Dir(), segment) }
 
 // isDamage tells damaged bytes from bytes that could not be read: wlog wraps both
 // in a CorruptionErr.
@@ -82,35 +89,35 @@ func isDamage(err error) bool {
 
 // keepDamaged links a segment into another directory, since it is removed from
 // the log when what could be read of it is delivered.
-func keepDamaged(segment, dir string) error {
+func (l *segmentLog) keepDamaged(segment int, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("keep a damaged segment: %w", err)
 	}
-	err := os.Link(segment, filepath.Join(dir, filepath.Base(segment)))
+	file := l.file(segment)
+	err := os.Link(file, filepath.Join(dir, filepath.Base(file)))
 	if err != nil && !errors.Is(err, fs.ErrExist) { // an earlier start kept it: numbers aren't used again
 		return fmt.Errorf("keep a damaged segment: %w", err)
 	}
 	return nil
 }
 
-func (l *segmentLog) readSegment(i int, replay func(record) bool) error {
-	segment, err := wlog.OpenReadSegment(wlog.SegmentName(l.wal.Dir(), i))
+func (l *segmentLog) readSegment(i int, replay func(record, location)) error {
+	segment, err := wlog.OpenReadSegment(l.file(i))
 	if err != nil {
 		return err
 	}
 	src := wlog.NewSegmentBufReader(segment)
 	defer closeQuietly(src)
+	if info, err := segment.Stat(); err == nil {
+		l.setLength(i, info.Size())
+	}
 	reader := wlog.NewReader(src)
-	for reader.Next() {
-		raw := append([]byte(nil), reader.Record()...)
-		rec, err := parseRecord(raw)
+	for at := int64(0); reader.Next(); at = begin(reader.Offset()) {
+		r, err := parseRecord(reader.Record())
 		if err != nil {
 			return err
 		}
-		rec.segment = i
-		if replay(rec) {
-			l.pending[i]++
-		}
+		replay(r, location{segment: i, offset: at, size: len(r)})
 	}
 	return reader.Err()
 }
@@ -118,72 +125,94 @@ func (l *segmentLog) readSegment(i int, replay func(record) bool) error {
 // closeQuietly closes what was only read from: there is nothing to lose.
 func closeQuietly(c io.Closer) { _ = c.Close() }
 
-// write appends the records and syncs them to disk. After an error none of them
-// counts as written, and a new segment is begun, because wlog may have left part
-// of a record in the old one.
-func (l *segmentLog) write(recs []record) error {
-	if l.written >= rotateBytes {
-		if err := l.rotate(); err != nil {
-			return err
-		}
+// write appends the records, syncs them to disk, and returns where they stand;
+// they count as needed. After an error none of them counts as written, and a new
+// segment is begun, because wlog may have left part of a record in the old one.
+func (l *segmentLog) write(records []record) ([]location, error) {
+	if err := l.rotateWhenDue(); err != nil {
+		return nil, err
 	}
-	raws := make([][]byte, len(recs))
-	for i := range recs {
-		recs[i].segment = l.active
-		raws[i] = recs[i].raw
-		l.written += len(recs[i].raw)
+	raws := make([][]byte, len(records))
+	places := make([]location, len(records))
+	offset := l.offset // written by this goroutine only
+	for i, r := range records {
+		raws[i] = r
+		places[i] = location{segment: l.active, offset: offset, size: len(r)}
+		offset = after(offset, len(r))
 	}
-	l.count(l.active, len(recs)) // before the write: a delivery can't overtake it
 	err := l.wal.Log(raws...)
-	if err == nil {
+	if err == nil && l.sync {
 		err = l.wal.Sync()
 	}
-	if err != nil {
-		l.count(l.active, -len(recs))
-		l.written = rotateBytes
-		return fmt.Errorf("write to the log: %w", err)
-	}
-	return nil
-}
-
-func (l *segmentLog) count(segment, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending[segment] += n
+	l.offset, l.failed = offset, err != nil
+	l.setLength(l.active, offset)
+	if err != nil {
+		return nil, fmt.Errorf("write to the log: %w", err)
+	}
+	l.needed[l.active] += len(records)
+	return places, nil
 }
 
-func (l *segmentLog) rotate() error {
+// rotateWhenDue begins a new segment when the active one is large enough, or may
+// be broken.
+func (l *segmentLog) rotateWhenDue() error {
+	if l.offset < l.rotate && !l.failed {
+		return nil
+	}
 	next, err := l.wal.NextSegmentSync()
 	if err != nil {
 		return fmt.Errorf("begin a new segment of the log: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active, l.written = next, 0
+	l.active, l.offset, l.failed = next, 0, false
 	return nil
 }
 
-// size is about how many bytes the log takes on disk: a segment counts as the
-// size at which it is ended.
+// read reads a record back.
+func (l *segmentLog) read(at location) (record, error) { return at.read(l.file(at.segment)) }
+
+// size is how many bytes the log takes on disk.
 func (l *segmentLog) size() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return int64(l.active-l.oldest) * rotateBytes
+	return l.total
 }
 
-// delivered takes one record out of its segment's count and removes the segments
-// that nothing waits in any more.
-func (l *segmentLog) delivered(segment int) error {
-	l.count(segment, -1)
+func (l *segmentLog) setLength(segment int, n int64) {
+	l.total += n - l.lengths[segment]
+	l.lengths[segment] = n
+}
+
+// oldestSegment returns the segment that keeps the log from getting shorter; ok
+// is false when that is the one being written to.
+func (l *segmentLog) oldestSegment() (segment int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.oldest, l.oldest < l.active
+}
+
+// need counts a record that was read back.
+func (l *segmentLog) need(segment int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.needed[segment]++
+}
+
+// letGo takes n records out of their segment's count and removes the segments in
+// which nothing is needed any more, from the oldest on.
+func (l *segmentLog) letGo(segment, n int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.needed[segment] -= n
 	return l.truncate()
 }
 
 func (l *segmentLog) truncate() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	keep := l.oldest
-	for keep < l.active && l.pending[keep] == 0 {
-		delete(l.pending, keep)
+	for keep < l.active && l.needed[keep] == 0 {
 		keep++
 	}
 	if keep == l.oldest {
@@ -192,6 +221,10 @@ func (l *segmentLog) truncate() error {
 	if err := l.wal.Truncate(keep); err != nil {
 		return fmt.Errorf("remove delivered segments: %w", err)
 	}
-	l.oldest = keep
+	for ; l.oldest < keep; l.oldest++ {
+		l.setLength(l.oldest, 0)
+		delete(l.needed, l.oldest)
+		delete(l.lengths, l.oldest)
+	}
 	return nil
 }

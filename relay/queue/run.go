@@ -7,9 +7,14 @@ import (
 	"time"
 )
 
-// checkpointEvery bounds how much is delivered twice after the process was
-// killed.
-const checkpointEvery = time.Second
+const (
+	// checkpointEvery bounds how much is delivered twice after the process was
+	// killed.
+	checkpointEvery = time.Second
+	// memoryBytes bounds the records that wait in memory; those beyond it are read
+	// from disk when it is their turn.
+	memoryBytes = 16 << 20
+)
 
 // commit is an append on its way to the log.
 type commit struct {
@@ -23,41 +28,60 @@ func (q *Queue) Run(ctx context.Context) error {
 	delivery, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var deliverers sync.WaitGroup
-	start := func(t *tenantQueue) { deliverers.Go(func() { q.deliver(delivery, t) }) }
+	q.spawn = func(l *line) { deliverers.Go(func() { q.deliver(delivery, l) }) }
 
 	q.mu.Lock()
-	for _, t := range q.waiting {
-		start(t)
+	for _, l := range q.lines {
+		q.deliverLocked(l)
 	}
 	q.mu.Unlock()
-
-	ticker := time.NewTicker(checkpointEvery)
-	defer ticker.Stop()
-	for running := true; running; {
-		select {
-		case c := <-q.commits:
-			q.commit(q.gather(c), start)
-		case <-ticker.C:
-			q.checkpoint()
-		case <-ctx.Done():
-			running = false
-		}
+	var keeper sync.WaitGroup
+	if q.opts.Process != nil {
+		keeper.Go(func() { q.keep(delivery) })
 	}
+	keeper.Go(func() { q.retryDead(delivery) })
+
+	q.accept(ctx)
 	close(q.stopped)
 	cancel()
+	keeper.Wait() // it begins deliveries
 	deliverers.Wait()
 	return errors.Join(q.saveCheckpoint(), q.Close())
+}
+
+// accept commits what is appended until ctx ends. It is all that writes to the
+// log.
+func (q *Queue) accept(ctx context.Context) {
+	ticker := time.NewTicker(checkpointEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case c := <-q.commits:
+			q.commit(q.gather(c))
+		case <-ticker.C:
+			q.checkpoint()
+			q.measure()
+		case <-ctx.Done():
+			return
+		}
+		if err := q.compact(); err != nil {
+			q.opts.Log.Warn("the queue's log could not be compacted", "err", err)
+		}
+	}
 }
 
 // gather takes with c what else waits to be committed, so that one sync serves
 // them all.
 func (q *Queue) gather(c *commit) []*commit {
 	batch := []*commit{c}
-	for size := len(c.record.raw); size < commitBytes/2; {
+	if q.opts.Fsync == FsyncAlways {
+		return batch
+	}
+	for size := len(c.record); size < commitBytes/2; {
 		select {
 		case c := <-q.commits:
 			batch = append(batch, c)
-			size += len(c.record.raw)
+			size += len(c.record)
 		default:
 			return batch
 		}
@@ -66,23 +90,32 @@ func (q *Queue) gather(c *commit) []*commit {
 }
 
 // commit writes a batch to the log, answers its appends, and hands the records
-// to their tenants' deliverers.
-func (q *Queue) commit(batch []*commit, start func(*tenantQueue)) {
-	recs := make([]record, len(batch))
+// to their tenants' lines.
+func (q *Queue) commit(batch []*commit) {
+	records := make([]record, len(batch))
 	for i, c := range batch {
-		recs[i] = c.record
-		recs[i].setSequence(q.sequence)
+		records[i] = c.record
+		c.record.setSequence(q.sequence)
 		q.sequence++
 	}
-	err := q.log.write(recs)
+	places, err := q.log.write(records)
 	q.metrics.commits.Inc()
 	q.mu.Lock()
-	for _, r := range recs {
+	for i, r := range records {
+		l := q.lines[r.tenant()]
 		if err != nil {
-			q.bytes -= int64(len(r.raw))
-		} else if t, fresh := q.enqueue(r); fresh {
-			start(t)
+			q.releaseLocked(l, int64(len(r)))
+			continue
 		}
+		e := newEntry(r, places[i])
+		if q.inMemory+int64(len(r)) <= memoryBytes {
+			e.record = r
+			q.inMemory += int64(len(r))
+		}
+		l.entries = append(l.entries, e)
+		q.metrics.pendingRequests.Inc()
+		q.metrics.pendingBytes.Add(float64(len(r)))
+		q.deliverLocked(l)
 	}
 	q.mu.Unlock()
 	for _, c := range batch {

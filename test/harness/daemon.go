@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,8 +36,9 @@ type Daemon struct {
 	Addresses
 	DataDir string
 
-	t    testing.TB
-	proc *Process
+	t       testing.TB
+	options Options
+	proc    *Process
 }
 
 // Start runs a daemon on a new data directory and waits until it is ready. More
@@ -50,17 +52,52 @@ func Start(t testing.TB, flags ...string) *Daemon {
 // StartIn is [Start] on a data directory that may hold an earlier run's data.
 func StartIn(t testing.TB, dataDir string, flags ...string) *Daemon {
 	t.Helper()
-	runFile := filepath.Join(dataDir, "run.json")
-	if err := os.Remove(runFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+	d := Launch(t, Options{DataDir: dataDir, Flags: flags})
+	if err := d.AwaitReady(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Options says how to run a daemon.
+type Options struct {
+	DataDir string
+	// Binary is the program in the repository's bin folder; invoscope if empty.
+	Binary string
+	// Flags are more flags of "invoscope serve"; they override ours.
+	Flags []string
+	// Env is added to our own environment.
+	Env []string
+	// Output gets what the daemon writes. If nil it is kept, and logged when the
+	// test fails.
+	Output *os.File
+}
+
+func (o Options) command(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(Binary(t, cmp.Or(o.Binary, "invoscope")), args...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	return cmd
+}
+
+// Launch runs a daemon, which stops when the test ends. It knows its addresses
+// when it is ready.
+func Launch(t testing.TB, o Options) *Daemon {
+	t.Helper()
+	if err := os.Remove(o.runFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("remove the earlier run's addresses: %v", err)
 	}
 	args := append([]string{
-		"serve", "--data-dir", dataDir, "--http", "127.0.0.1:0",
+		"serve", "--data-dir", o.DataDir, "--http", "127.0.0.1:0",
 		"--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-	}, flags...)
+	}, o.Flags...)
 	// Cleanups run last in, first out: look for leftovers after everything ended.
-	t.Cleanup(func() { endLeftovers(t, dataDir) })
-	d := &Daemon{DataDir: dataDir, t: t, proc: Spawn(t, exec.Command(Binary(t, "invoscope"), args...))}
+	t.Cleanup(func() { endLeftovers(t, o.DataDir) })
+	cmd := o.command(t, args...)
+	if o.Output != nil {
+		cmd.Stdout, cmd.Stderr = o.Output, o.Output
+	}
+	d := &Daemon{DataDir: o.DataDir, t: t, options: o, proc: Spawn(t, cmd)}
 	t.Cleanup(func() {
 		select {
 		case <-d.proc.Done():
@@ -68,19 +105,34 @@ func StartIn(t testing.TB, dataDir string, flags ...string) *Daemon {
 			d.Stop()
 		}
 	})
-	Poll(t, startLimit, "invoscope is ready", func() error {
+	return d
+}
+
+func (o Options) runFile() string { return filepath.Join(o.DataDir, "run.json") }
+
+// AwaitReady returns nil once the daemon is ready, and an error when it ends
+// before or takes too long.
+func (d *Daemon) AwaitReady() error {
+	deadline := time.Now().Add(startLimit)
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		content, err := os.ReadFile(d.options.runFile())
+		if err == nil {
+			err = json.Unmarshal(content, &d.Addresses)
+		}
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("invoscope is not ready within %v: %w", startLimit, err)
+		}
 		select {
 		case <-d.proc.Done():
-			t.Fatalf("invoscope ended while starting: %v\n%s", d.proc.err, d.proc.Output())
-		default:
+			return fmt.Errorf("invoscope ended while starting: %v\n%s", d.proc.cmd.ProcessState, d.proc.Output())
+		case <-ticker.C:
 		}
-		content, err := os.ReadFile(runFile)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(content, &d.Addresses)
-	})
-	return d
+	}
 }
 
 // Stop sends SIGTERM and waits. The test fails if the daemon doesn't end by
@@ -93,11 +145,30 @@ func (d *Daemon) Stop() {
 	}
 }
 
+// Terminate sends SIGTERM and returns how the daemon ended.
+func (d *Daemon) Terminate() error { return d.proc.Terminate(stopLimit) }
+
 // Kill ends the daemon alone with SIGKILL, as a crash would.
 func (d *Daemon) Kill() { d.proc.Kill() }
 
+// EnginePID is the process id of an engine, loki or tempo, that the daemon runs.
+func (d *Daemon) EnginePID(name string) (int, error) {
+	running, err := Leftovers(d.DataDir)
+	if err != nil {
+		return 0, err
+	}
+	for _, process := range running {
+		var pid int
+		var program string
+		if _, err := fmt.Sscan(process, &pid, &program); err == nil && filepath.Base(program) == name {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("%s doesn't run: %q", name, running)
+}
+
 // PID is the daemon's process id.
-func (d *Daemon) PID() int { return d.proc.cmd.Process.Pid }
+func (d *Daemon) PID() int { return d.proc.PID() }
 
 // Client talks to the daemon with the daemon's own token.
 func (d *Daemon) Client() Client { return Client{URL: d.HTTP, TokenFile: d.TokenFile} }
@@ -110,7 +181,7 @@ func (d *Daemon) ClientFor(tenant string, scopes ...string) Client {
 	for _, scope := range scopes {
 		args = append(args, "--scope", scope)
 	}
-	token, err := run(exec.Command(Binary(d.t, "invoscope"), args...))
+	token, err := run(d.options.command(d.t, args...))
 	if err != nil {
 		d.t.Fatalf("issue a token for %s: %v", tenant, err)
 	}

@@ -114,6 +114,9 @@ func (p *Process) Terminate(limit time.Duration) error {
 	return p.Wait(limit)
 }
 
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Kill sends SIGKILL to the process alone, not to its group, and waits until it
 // is gone.
 func (p *Process) Kill() {

@@ -61,7 +61,9 @@ func otlpLogs(at time.Time) plog.Logs {
 		nested.PutStr("in.ner", "x")
 		nested.PutEmptySlice("list").AppendEmpty().SetInt(1)
 	}
-	sl.LogRecords().At(1).SetTimestamp(pcommon.NewTimestampFromTime(at.Add(1500 * time.Millisecond)))
+	// The last one: of records behind it we would say that they happened then, and
+	// Loki that they did when they were observed.
+	sl.LogRecords().At(2).SetTimestamp(pcommon.NewTimestampFromTime(at.Add(2500 * time.Millisecond)))
 	return logs
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -173,7 +172,7 @@ func TestEngineThatDiesComesBack(t *testing.T) {
 	for _, name := range []string{"loki", "tempo"} {
 		t.Run(name, func(t *testing.T) {
 			d := harness.Start(t)
-			pid := enginePID(t, d.DataDir, name)
+			pid := enginePID(t, d, name)
 			stop := startSenders(t, d.Client())
 			<-time.After(sendFor)
 			// Traces that Tempo has acknowledged in its last seconds die with it, so
@@ -194,7 +193,7 @@ func TestEngineThatDiesComesBack(t *testing.T) {
 				t.Fatal("nothing was acknowledged while the engine was away")
 			}
 			everythingIsThere(t, d.Client(), after.lines, after.traces)
-			if now := enginePID(t, d.DataDir, name); now == pid {
+			if now := enginePID(t, d, name); now == pid {
 				t.Errorf("%s is still process %d", name, pid)
 			}
 		})
@@ -226,18 +225,10 @@ func TestKilledDaemonLeavesNoEngines(t *testing.T) {
 	})
 }
 
-func enginePID(t *testing.T, dataDir, name string) int {
+func enginePID(t *testing.T, d *harness.Daemon, name string) int {
 	t.Helper()
-	running, err := harness.Leftovers(dataDir)
+	pid, err := d.EnginePID(name)
 	if err != nil {
-		t.Fatal(err)
-	}
-	at := slices.IndexFunc(running, func(p string) bool { return strings.Contains(p, "/bin/"+name+" ") })
-	if at < 0 {
-		t.Fatalf("%s doesn't run: %q", name, running)
-	}
-	var pid int
-	if _, err := fmt.Sscan(running[at], &pid); err != nil {
 		t.Fatal(err)
 	}
 	return pid

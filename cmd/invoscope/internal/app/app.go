@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +25,7 @@ import (
 type App struct {
 	cfg      config.Config
 	log      *slog.Logger
+	now      func() time.Time
 	registry *prometheus.Registry
 	lock     *os.File
 	loki     supervised
@@ -45,9 +45,11 @@ type supervised interface {
 }
 
 // New makes a daemon: after it, the addresses are taken and the data directory
-// is ours, but nothing runs. Run gives back what New took.
-func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+// is ours, but nothing runs. Run gives back what New took. By now (usually
+// time.Now) it judges dates, such as a token's end; spans of time it measures
+// itself.
+func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			a.release()
@@ -97,70 +99,31 @@ func (a *App) openTenancy() error {
 }
 
 func (a *App) ensureToken() error {
-	if _, err := tenancy.EnsureTokenFile(a.info.TokenFile, a.info.Tenant, a.key, time.Now); err != nil {
+	if _, err := tenancy.EnsureTokenFile(a.info.TokenFile, a.info.Tenant, a.key, a.now); err != nil {
 		return fmt.Errorf("make the token: %w", err)
 	}
 	return nil
 }
 
-func (a *App) openQueues() error {
-	var err error
-	if a.logs, err = a.openQueue("logs", onceReady(a.loki)); err != nil {
-		return err
-	}
-	if a.traces, err = a.openQueue("traces", onceReady(a.tempo)); err != nil {
-		return errors.Join(err, a.logs.Close())
-	}
-	return nil
-}
-
-func (a *App) openQueue(signal string, send queue.Send) (*queue.Queue, error) {
-	q, err := queue.Open(queue.Options{
-		Dir:        filepath.Join(a.cfg.DataDir, "queue", signal),
-		MaxBytes:   int64(a.cfg.Queue.MaxBytes),
-		Send:       send,
-		Verdict:    verdict,
-		Log:        a.log.With("queue", signal),
-		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"signal": signal}, a.registry),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the queue of %s: %w", signal, err)
-	}
-	return q, nil
-}
-
-// onceReady delivers to an engine from when it was ready once. What answers at a
-// mistyped URL isn't the engine, and must not get to refuse requests for good.
-func onceReady(e engine.Engine) queue.Send {
-	var seen atomic.Bool
-	return func(ctx context.Context, tenant string, body []byte) error {
-		if !seen.Load() {
-			if err := e.Ready(ctx); err != nil {
-				return err
-			}
-			seen.Store(true)
-		}
-		return e.Push(ctx, tenant, body)
-	}
-}
-
-// verdict reads an engine's answer to a delivery.
-func verdict(err error) queue.Verdict {
-	var pushErr *engine.PushError
-	if errors.As(err, &pushErr) {
-		return queue.Verdict{Permanent: pushErr.Permanent, RetryAfter: pushErr.RetryAfter}
-	}
-	return queue.Verdict{}
-}
-
 func (a *App) openRelay() error {
-	in, err := ingest.New(ingest.Options{
+	o := ingest.Options{
 		Logs:       a.logs,
 		Traces:     a.traces,
+		DeadLogs:   a.logs,
 		TenantKey:  a.cfg.Tenancy.Key,
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
+		Relabel:    a.cfg.Ingest.Relabel(),
+		Now:        a.now,
 		Registerer: a.registry,
-	})
+	}
+	// What a remote engine takes only its operator knows.
+	if c := a.cfg.Engines.Loki; c.URL == "" {
+		o.LogMaxAge, o.MaxLead = time.Duration(c.Retention), engine.MaxLead
+	}
+	if c := a.cfg.Engines.Tempo; c.URL == "" {
+		o.SpanMaxAge = time.Duration(c.Retention)
+	}
+	in, err := ingest.New(o)
 	if err != nil {
 		return err
 	}
@@ -168,7 +131,7 @@ func (a *App) openRelay() error {
 		Loki:       a.loki,
 		Tempo:      a.tempo,
 		Ingest:     in,
-		Verifier:   tenancy.NewVerifier(a.key.Public(), time.Now),
+		Verifier:   tenancy.NewVerifier(a.key.Public(), a.now),
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
 		Log:        a.log,
 		Registerer: a.registry,

@@ -63,7 +63,7 @@ func testConfig(t *testing.T, dir, engines string) config.Config {
 // startDaemon runs a daemon and waits until it is ready.
 func startDaemon(t *testing.T, c config.Config) (info runinfo.Info, stop func() error) {
 	t.Helper()
-	a, err := New(c, slog.New(slog.DiscardHandler))
+	a, err := New(c, slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestTokenStaysAcrossRestarts(t *testing.T) {
 func TestServesWhileEnginesStart(t *testing.T) {
 	engines, up := remote(t)
 	up.Store(false)
-	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler))
+	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 			t.Setenv("PATH", t.TempDir())
 			cfg := testConfig(t, t.TempDir(), engines)
 			c.change(&cfg)
-			if _, err := New(cfg, log); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := New(cfg, log, time.Now); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -222,7 +222,7 @@ func TestOneDaemonPerDataDirectory(t *testing.T) {
 	engines, _ := remote(t)
 	cfg := testConfig(t, t.TempDir(), engines)
 	_, stop := startDaemon(t, cfg)
-	if _, err := New(cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another invoscope") {
+	if _, err := New(cfg, slog.New(slog.DiscardHandler), time.Now); err == nil || !strings.Contains(err.Error(), "another invoscope") {
 		t.Errorf("a second daemon: %v", err)
 	}
 	if err := stop(); err != nil {
@@ -233,7 +233,7 @@ func TestOneDaemonPerDataDirectory(t *testing.T) {
 func TestDaemonEndsWithAFailedStage(t *testing.T) {
 	engines, _ := remote(t)
 	cfg := testConfig(t, t.TempDir(), engines)
-	a, err := New(cfg, slog.New(slog.DiscardHandler))
+	a, err := New(cfg, slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestDaemonEndsWithAFailedStage(t *testing.T) {
 // What goes wrong while the daemon ends is not kept from whoever runs it.
 func TestFailureToSaveIsReturned(t *testing.T) {
 	engines, _ := remote(t)
-	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler))
+	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/ingest"
+	"github.com/invoscope/invoscope/relay/queue"
 )
 
 // Config is all that a user can set. The YAML keys are the documentation's.
@@ -89,14 +91,22 @@ func reveal(secrets map[string]Secret) http.Header {
 	return plain
 }
 
-// Ingest bounds what is taken in.
+// Ingest says what is taken in and how.
 type Ingest struct {
 	MaxRequestBytes Bytes `yaml:"max_request_bytes"`
+	// RelabelPresets are names of sets of rules; they come before RelabelConfigs.
+	RelabelPresets []string  `yaml:"relabel_presets"`
+	RelabelConfigs []Relabel `yaml:"relabel_configs"`
 }
 
-// Queue bounds what waits for an engine, for logs and traces each.
+// Queue says how what was acknowledged is kept until an engine has it safely, for
+// logs and traces each.
 type Queue struct {
-	MaxBytes Bytes `yaml:"max_bytes"`
+	Fsync          queue.Fsync `yaml:"fsync"`            // batch, always or never
+	MaxBytes       Bytes       `yaml:"max_bytes"`        // of all tenants
+	TenantMaxBytes Bytes       `yaml:"tenant_max_bytes"` // of one tenant
+	MaxAge         Duration    `yaml:"max_age"`          // of a tenant's oldest request; beyond it no more are taken
+	DeadMaxBytes   Bytes       `yaml:"dead_max_bytes"`   // of a tenant's dead letters
 }
 
 // Bytes is a size, written as a number or with a unit such as 10MiB.
@@ -163,7 +173,13 @@ func Default() Config {
 		Log:     Log{Level: "info", Format: "text"},
 		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},
 		Engines: Engines{Loki: Loki{Retention: defaultRetention}, Tempo: Tempo{Retention: defaultRetention}},
-		Ingest:  Ingest{MaxRequestBytes: 10 << 20},
-		Queue:   Queue{MaxBytes: 256 << 20},
+		Ingest:  Ingest{MaxRequestBytes: 10 << 20, RelabelPresets: ingest.Presets()},
+		Queue: Queue{
+			Fsync:          queue.FsyncBatch,
+			MaxBytes:       1 << 30,
+			TenantMaxBytes: 256 << 20,
+			MaxAge:         Duration(24 * time.Hour),
+			DeadMaxBytes:   64 << 20,
+		},
 	}
 }

@@ -97,7 +97,7 @@ func TestEveryProblemIsReportedWithItsPlace(t *testing.T) {
 			`F:2:3: listen: unknown key "htpp" (did you mean "http"?)
 F:3:14: listen.otlp_grpc: want host:port, not "nowhere"
 F:4:14: log.level: unsupported "loud" (want debug, info, warn, error)
-F:5:20: queue.max_bytes: must be at least ingest.max_request_bytes
+F:5:20: queue.max_bytes: must be at least queue.tenant_max_bytes
 F:6:27: tenancy.default_tenant: tenant name "a|b" is not valid (want 1 to 64 of a-z, A-Z, 0-9, _ and -)`,
 		},
 		"a far-off key": {"zzzzzz: 1\n", `F:1:1: unknown key "zzzzzz" (want data_dir, listen, log, tenancy, engines, ingest, queue)`},

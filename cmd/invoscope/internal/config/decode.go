@@ -39,6 +39,8 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		d.mapping(n, v, path)
 	case reflect.Map:
 		d.stringMap(n, v, path)
+	case reflect.Slice:
+		d.list(n, v, path)
 	default:
 		d.scalar(n, v, path)
 	}
@@ -104,6 +106,27 @@ func (d *decoder) stringMap(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(m)
 }
 
+// defaulter is an element of a list that isn't its zero value when it says nothing.
+type defaulter interface{ setDefaults() }
+
+func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return // as for mappings
+	}
+	if n.Kind != yaml.SequenceNode {
+		d.problem(n, path, "want a list")
+		return
+	}
+	all := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, element := range n.Content {
+		if e, ok := all.Index(i).Addr().Interface().(defaulter); ok {
+			e.setDefaults()
+		}
+		d.decode(element, all.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+	v.Set(all)
+}
+
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.ScalarNode {
 		d.problem(n, path, "want a single value")
@@ -129,6 +152,12 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 			d.problem(n, path, "want true or false, not %q", text)
 		}
 		v.SetBool(b)
+	case reflect.Uint64:
+		u, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			d.problem(n, path, "want a number from 0, not %q", text)
+		}
+		v.SetUint(u)
 	default:
 		d.problem(n, path, "can't be set (%s)", v.Type())
 	}

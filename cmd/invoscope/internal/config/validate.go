@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/queue"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -20,6 +21,7 @@ func splitPath(path string) iter.Seq[string] { return strings.SplitSeq(path, "."
 var (
 	logLevels  = []string{"debug", "info", "warn", "error"}
 	logFormats = []string{"text", "json"}
+	fsyncs     = []string{string(queue.FsyncBatch), string(queue.FsyncAlways), string(queue.FsyncNever)}
 	// labelName is what Prometheus and Loki take as a label's name.
 	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 )
@@ -28,6 +30,8 @@ const (
 	minRequestBytes = 64 << 10
 	// maxRequestBytes leaves room to what the queue and the engines take at once.
 	maxRequestBytes = 32 << 20
+	// minAge leaves engines the time to be started again.
+	minAge = Duration(time.Minute)
 )
 
 // problems returns all that is wrong with the values, without places.
@@ -53,8 +57,24 @@ func (c Config) problems() []Problem {
 	}
 	check(labelName.MatchString(c.Tenancy.Key), "tenancy.key", "want a label name: letters, digits and underscores, not a digit first")
 	check(c.Ingest.MaxRequestBytes >= minRequestBytes && c.Ingest.MaxRequestBytes <= maxRequestBytes, "ingest.max_request_bytes", "must be between 64KiB and 32MiB")
-	check(c.Queue.MaxBytes >= c.Ingest.MaxRequestBytes, "queue.max_bytes", "must be at least ingest.max_request_bytes")
+	list = append(list, c.Ingest.relabelProblems(c.Tenancy.Key)...)
+	list = append(list, c.Queue.problems(c.Ingest.MaxRequestBytes)...)
 	return append(list, c.Engines.problems()...)
+}
+
+func (q Queue) problems(maxRequest Bytes) []Problem {
+	var list []Problem
+	check := func(ok bool, path, message string) {
+		if !ok {
+			list = append(list, Problem{Path: path, Message: message})
+		}
+	}
+	check(slices.Contains(fsyncs, string(q.Fsync)), "queue.fsync", oneOf(string(q.Fsync), fsyncs))
+	check(q.TenantMaxBytes >= maxRequest, "queue.tenant_max_bytes", "must be at least ingest.max_request_bytes")
+	check(q.MaxBytes >= q.TenantMaxBytes, "queue.max_bytes", "must be at least queue.tenant_max_bytes")
+	check(q.MaxAge >= minAge, "queue.max_age", "must be at least a minute")
+	check(q.DeadMaxBytes >= maxRequest, "queue.dead_max_bytes", "must be at least ingest.max_request_bytes")
+	return list
 }
 
 // minRetention is what the engines can work with.

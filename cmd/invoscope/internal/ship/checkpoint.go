@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/google/renameio/v2"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/operator"
@@ -18,13 +17,12 @@ import (
 )
 
 // checkpoints keeps how far each file was read, one file per key, replaced
-// atomically. It saves nothing before all lines read so far are settled, and
+// atomically. It saves nothing before all lines read so far are stored, and
 // nothing ever again once some can't be: the last saved state is then the one
 // to resume from. Like its only caller it works from one goroutine at a time.
 type checkpoints struct {
 	dir     string
-	lock    *os.File
-	settled func() error
+	stored  func() error
 	last    map[string][]byte // what is on disk
 	failing bool              // the last save failed, and was reported
 	log     *slog.Logger
@@ -32,27 +30,9 @@ type checkpoints struct {
 
 var _ operator.Persister = (*checkpoints)(nil)
 
-// openCheckpoints makes dir if needed, and fails if another process uses it.
-func openCheckpoints(dir string, settled func() error, log *slog.Logger) (*checkpoints, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock state directory: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another invoscope ship uses %s; give each its own --state-dir", dir)
-		}
-		return nil, fmt.Errorf("lock state directory: %w", err)
-	}
-	return &checkpoints{dir: dir, lock: lock, settled: settled, last: map[string][]byte{}, log: log}, nil
+func newCheckpoints(dir string, stored func() error, log *slog.Logger) *checkpoints {
+	return &checkpoints{dir: dir, stored: stored, last: map[string][]byte{}, log: log}
 }
-
-// close gives up the lock.
-func (c *checkpoints) close() { c.lock.Close() }
 
 // Get returns nil for a key that was never set.
 func (c *checkpoints) Get(_ context.Context, key string) ([]byte, error) {
@@ -70,7 +50,7 @@ func (c *checkpoints) Get(_ context.Context, key string) ([]byte, error) {
 // Set saves value if it differs from what is saved: it is called several times
 // a second even if no file grows.
 func (c *checkpoints) Set(_ context.Context, key string, value []byte) error {
-	if c.settled() != nil || bytes.Equal(value, c.last[key]) {
+	if c.stored() != nil || bytes.Equal(value, c.last[key]) {
 		return nil
 	}
 	err := renameio.WriteFile(c.path(key), value, 0o600)

@@ -1,30 +1,43 @@
 // Package ship reads log lines and pushes them to Invoscope's Loki push
 // endpoint, at least once and in order.
 //
-// A source reads lines and adds them to a queue: standard input ([Run] ends
-// with it), or files that are followed as tail -F does. The queue makes batches
-// of them, and one goroutine pushes the batches one after the other, again and
-// again until the relay acknowledges each.
+// Files that are followed as tail -F does, a journal, or standard input ([Run]
+// ends with it) bring tokens; an unwrapper makes lines of them and takes off what
+// Docker, Kubernetes or journald put around them; a batcher makes batches of the
+// lines; a buffer on disk takes the batches, and one goroutine pushes what is in
+// it, again and again until the relay acknowledges each.
 //
 // Invariants:
-//   - A line's bytes are never changed; only its line ending (LF or CRLF) is
-//     taken off. A line of more than 256 KiB, Loki's own limit, is sent as
-//     several entries, cut between characters.
-//   - Lines of one source are acknowledged in the order they were read.
-//   - A checkpoint never passes a line that isn't settled, which means
-//     acknowledged, or refused by the relay as bad and reported.
-//   - At most two batches are in memory, however long the relay is away.
+//   - A line's bytes are never changed; only its line ending (LF or CRLF) and its
+//     wrapping are taken off. A line of more than 256 KiB, Loki's own limit, is
+//     sent as several entries, cut between characters.
+//   - Lines of one source are acknowledged in the order they were read, through
+//     restarts.
+//   - A checkpoint, of files or of the journal, never passes a line that isn't in
+//     the buffer, and none that is only in part. What is in the buffer leaves it
+//     when the relay acknowledged it, or refused it as bad and it was reported.
+//   - What is in memory is bounded, however long the relay is away: eight batches.
+//   - An id is never a label.
+//
+// While the relay is away reading goes on until the buffer is full, and then
+// waits. A batch is in the buffer once it is synced to disk; a ship that is killed
+// before that reads it again from files or the journal, while what came through a
+// pipe within the last moments (see maxBatchAge) is gone with the pipe.
 //
 // Files: rotation by rename and by copy-and-truncate is followed. A file is
 // known by its first 1000 bytes, so files that begin alike for that long are
-// taken for one. While the relay is away nothing new is read, so a pattern
-// should match rotated files too (restate.log*): what was renamed meanwhile is
-// then found again. Compressed files are left out. The last line of a file
-// waits for its newline for 5 s and is then sent as it is; the rest becomes an
-// entry of its own. Checkpoints are saved whenever all files are read to their
-// end; a ship that is killed before that sends again what it sent since, and
-// Loki drops entries that are equal in time and text.
+// taken for one. A pattern should match rotated files too (restate.log*): what
+// was renamed while ship wasn't running or the buffer was full is then found
+// again. Compressed files are left out. The last line of a file waits for its
+// newline, and a record for its last part, for 5 s and is then sent as it is; the
+// rest becomes an entry of its own. Checkpoints are saved whenever all files are
+// read to their end; a ship that is killed before that sends again what it sent
+// since, and Loki drops entries that are equal in time and text.
 //
-// The package must not import the relay, the engines or the daemon's wiring:
-// it talks to them over HTTP like any other shipper.
+// Lines that belong together, such as those of a stack trace, stay entries of
+// their own. What joins them has its place between the unwrapper and the batcher,
+// as an addFunc.
+//
+// The package must not import the daemon's wiring nor of the relay anything but
+// its queue: it talks to the relay over HTTP like any other shipper.
 package ship

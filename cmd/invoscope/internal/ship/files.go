@@ -15,6 +15,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/attrs"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/matcher"
+	"github.com/valyala/fastjson"
 	"go.opentelemetry.io/collector/component"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
@@ -23,42 +24,44 @@ import (
 // partialLineWait is how long the last line of a file waits for its newline.
 const partialLineWait = 5 * time.Second
 
-// follower reads files as they grow and adds their lines to a queue.
+// follower reads files as they grow.
 type follower struct {
-	queue   *queue
-	mu      sync.Mutex         // several files are read at once
-	sources map[string]*source // by path
+	format  Format
+	labels  *labeler
+	journal *journal
+	add     addFunc
+	mu      sync.Mutex // several files are read at once
+	files   map[file]*unwrapper
 }
 
-// follow ships the files that match patterns until ctx ends or the queue fails.
-// Lines that were read but not settled by then stay behind the checkpoints in
-// stateDir.
-func follow(ctx context.Context, q *queue, o Options) error {
-	saved, err := openCheckpoints(o.StateDir, q.flush, o.Log)
-	if err != nil {
-		return err
-	}
-	defer saved.close()
+// file is a file as it was found, and where that leads by symbolic links: the
+// kubelet has a link lead to another file when a container starts again.
+type file struct{ path, resolved string }
+
+// follow ships the files that match patterns until ctx ends or lines can't be
+// stored. Lines that were read but not stored by then stay behind the checkpoints
+// in the state directory.
+func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	cfg, err := followConfig(o)
 	if err != nil {
 		return err
 	}
-	f := &follower{queue: q, sources: map[string]*source{}}
+	f := &follower{format: o.Format, labels: l, journal: newJournal(l, o.Log, false), add: b.add, files: map[file]*unwrapper{}}
 	set := component.TelemetrySettings{
 		Logger:         zapLogger(o.Log),
 		MeterProvider:  metricnoop.NewMeterProvider(),
 		TracerProvider: tracenoop.NewTracerProvider(),
 	}
-	manager, err := cfg.Build(set, f.emit, fileconsumer.WithSplitFunc(splitLines(false)))
+	manager, err := cfg.Build(set, f.emit, fileconsumer.WithSplitFunc(splitRecords(o.Format, false)))
 	if err != nil {
 		return fmt.Errorf("follow files: %w", err)
 	}
-	if err := manager.Start(saved); err != nil {
+	if err := manager.Start(newCheckpoints(o.StateDir, b.flush, o.Log)); err != nil {
 		return fmt.Errorf("resume from %s: %w", o.StateDir, err)
 	}
 	select {
 	case <-ctx.Done():
-	case <-q.failed:
+	case <-b.failed:
 	}
 	if err := manager.Stop(); err != nil {
 		return fmt.Errorf("stop following files: %w", err)
@@ -67,29 +70,43 @@ func follow(ctx context.Context, q *queue, o Options) error {
 }
 
 // emit adds lines read from one file. It returns no error: the library would
-// only log it and read on, and whoever fails here has failed the queue, after
+// only log it and read on, and whoever fails here has failed the batcher, after
 // which nothing is saved any more. It leaves its context aside, too: when that
-// ends, the queue's own deadline still gives the lines time to be delivered.
-func (f *follower) emit(_ context.Context, lines [][]byte, about map[string]any, _ int64, offsets []int64) error {
+// ends, the batcher's own deadline still gives the lines time to be stored.
+func (f *follower) emit(_ context.Context, tokens [][]byte, about map[string]any, _ int64, _ []int64) error {
 	path, _ := about[attrs.LogFilePath].(string)
-	from := f.source(path)
-	for i, line := range lines {
-		if f.queue.add(line, origin{from, offsets[i]}) != nil {
+	resolved, _ := about[attrs.LogFilePathResolved].(string)
+	u := f.unwrapper(file{path, resolved})
+	for _, token := range tokens {
+		if u.token(token) != nil {
 			break
 		}
 	}
 	return nil
 }
 
-func (f *follower) source(path string) *source {
+func (f *follower) unwrapper(of file) *unwrapper {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.sources[path]
-	if s == nil {
-		s = newFile(path)
-		f.sources[path] = s
+	u := f.files[of]
+	if u == nil {
+		from := f.labels.fileSource(of.path, of.resolved)
+		u = &unwrapper{format: f.format, from: from, add: f.add, docker: f.dockerSource(from), journal: f.journal}
+		f.files[of] = u
 	}
-	return s
+	return u
+}
+
+// dockerSource makes a better source for a file of Docker once its lines tell
+// more of the container.
+func (f *follower) dockerSource(s *source) func(*fastjson.Object) *source {
+	return func(attrs *fastjson.Object) *source {
+		found := dockerAttrs(attrs)
+		if found[containerLabel] == "" {
+			return s
+		}
+		return f.labels.source(found, s.metadata...)
+	}
 }
 
 func followConfig(o Options) (*fileconsumer.Config, error) {
@@ -112,9 +129,9 @@ func followConfig(o Options) (*fileconsumer.Config, error) {
 	if o.FromEnd {
 		cfg.StartAt = "end"
 	}
-	cfg.IncludeFileName, cfg.IncludeFilePath = false, true
+	cfg.IncludeFileName, cfg.IncludeFilePath, cfg.IncludeFilePathResolved = false, true, true
 	cfg.Encoding = "nop" // leave bytes as they are, whatever they encode
-	cfg.MaxLogSize = maxLineBuffer
+	cfg.MaxLogSize = maxRecord
 	cfg.FlushPeriod = partialLineWait
 	return cfg, nil
 }

@@ -6,9 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,9 +25,8 @@ type shipping struct {
 func start(t *testing.T, o Options) *shipping {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &shipping{t: t, end: cancel, done: make(chan error, 1)}
-	p := impatient(t, o)
 	go func() {
-		_, err := run(ctx, o, p)
+		_, err := Run(ctx, o)
 		s.done <- err
 	}()
 	t.Cleanup(cancel)
@@ -211,6 +208,71 @@ func TestStartAtTheEnd(t *testing.T) {
 	}
 }
 
+// The kubelet rotates a container's log, and has a link lead to another file when
+// the container starts again.
+func TestKubernetesLogs(t *testing.T) {
+	relay := newRelay(t)
+	o, _ := options(t, relay)
+	root := t.TempDir()
+	pod := filepath.Join(root, "pods", "shop_restate-0_8d7b9a4e-5f1c-4a1b-9a53-0f4f5e6d7c8b", "restate")
+	links := filepath.Join(root, "containers")
+	for _, dir := range []string{pod, links} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(n int) string {
+		return filepath.Join(links, fmt.Sprintf("restate-0_shop_restate-%064x.log", n))
+	}
+	// Both: a file that is found twice is read once.
+	o.Files = []string{filepath.Join(pod, "*.log*"), filepath.Join(links, "*.log")}
+	s := start(t, o)
+	var want []string
+	second := 0
+	more := func(path string) {
+		lines, _ := numbered("line", second, second+50)
+		var text strings.Builder
+		for _, l := range lines { // in two parts each
+			at := time.Date(2026, 11, 23, 5, 0, second, 0, time.UTC).Format(time.RFC3339Nano)
+			fmt.Fprintf(&text, "%s stdout P %s\n%s stdout F %s\n", at, l[:20], at, l[20:])
+			second++
+		}
+		appendTo(t, path, text.String())
+		want = append(want, lines...)
+	}
+	for restart := range 2 {
+		path := filepath.Join(pod, fmt.Sprintf("%d.log", restart))
+		for rotation := range 3 {
+			more(path)
+			if rotation == 0 {
+				if err := os.Symlink(path, link(restart)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			relay.awaitLine(want[len(want)-1])
+			more(path) // just before it is rotated
+			if err := os.Rename(path, fmt.Sprintf("%s.20261123-05000%d", path, rotation)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		more(path)
+		if err := os.Remove(link(restart)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay.await("all lines", func() bool { return len(relay.entries) >= len(want) })
+	s.stopWell()
+	got := relay.lines()
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%.3000s", diff)
+	}
+	labels := `{kubernetes_container_name="restate", kubernetes_namespace_name="shop", kubernetes_pod_name="restate-0"}`
+	if !relay.labels[labels] || len(relay.labels) != 1 {
+		t.Errorf("labels %v", relay.labels)
+	}
+}
+
 // awaitFile polls, since nothing announces a saved file.
 func awaitFile(t *testing.T, path, text string) {
 	t.Helper()
@@ -265,36 +327,29 @@ func TestNothingIsLostWhileTheRelayIsAway(t *testing.T) {
 	}
 }
 
-// A kill can come at any time, so at any time what is saved must be settled.
-func TestCheckpointsStayBehindAcknowledgements(t *testing.T) {
+// Files are read on while the relay is away, so that they may go meanwhile.
+func TestFilesMayGoWhileTheRelayIsAway(t *testing.T) {
 	relay := newRelay(t)
+	relay.behave(failWith(503))
 	o, _ := options(t, relay)
 	path := filepath.Join(t.TempDir(), "restate.log")
 	o.Files = []string{path}
-	offset := regexp.MustCompile(`"Offset":(\d+)`)
-	acked, saves := 0, map[int]bool{}
-	relay.behave(func(w http.ResponseWriter, _ *http.Request, lines []push.Entry) bool {
-		saved, _ := os.ReadFile(filepath.Join(o.StateDir, "knownFiles.checkpoint"))
-		if m := offset.FindSubmatch(saved); m != nil {
-			n, _ := strconv.Atoi(string(m[1]))
-			if saves[n] = true; n > acked {
-				t.Errorf("saved %d bytes, acknowledged %d", n, acked)
-			}
-		}
-		for _, e := range lines {
-			acked += len(e.Line) + 1
-		}
-		return false
-	})
 	s := start(t, o)
-	for n := range 5 {
-		lines, text := numbered("line", n*1500, n*1500+1500)
-		appendTo(t, path, text)
-		relay.awaitLine(lines[1499])
+	var want []string
+	for n := range 3 { // the length tells them apart
+		lines, text := numbered("line", n*3000, n*3000+3000-n)
+		want = append(want, lines...)
+		write(t, path, text)
+		awaitFile(t, filepath.Join(o.StateDir, "knownFiles.checkpoint"), fmt.Sprintf(`"Offset":%d,`, len(text)))
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
+	relay.behave(nil)
+	relay.awaitLine(want[len(want)-1])
 	s.stopWell()
-	if len(saves) < 2 {
-		t.Errorf("saved at %v only", saves)
+	if diff := cmp.Diff(want, withoutRepeats(relay.lines())); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 }
 

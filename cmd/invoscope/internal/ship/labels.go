@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -8,36 +9,65 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/grafana/loki/pkg/push"
 )
 
 // containerLabel is the stream label that the published Restate queries select
 // by, and containerName its value for restate-server's own log.
 const (
 	containerLabel = "kubernetes_container_name"
+	podLabel       = "kubernetes_pod_name"
+	namespaceLabel = "kubernetes_namespace_name"
+	unitLabel      = "unit" // of systemd
 	containerName  = "restate"
 )
 
-// streamLabels renders given and the container label as Loki writes a stream's
-// labels: {a="1", b="2"}. An empty value is how Loki says that a label is
-// absent, so it takes the container label away.
-func streamLabels(given map[string]string) (string, error) {
+// containerIDKey names a container in structured metadata: an id is never a
+// label, since each value of a label is a stream.
+const containerIDKey = "container_id"
+
+// labeler gives sources their labels.
+type labeler struct{ given map[string]string }
+
+// newLabeler checks the labels that the user gave.
+func newLabeler(given map[string]string) (*labeler, error) {
 	name := regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
-	all := map[string]string{containerLabel: containerName}
 	for k, v := range given {
 		switch {
 		case !name.MatchString(k):
-			return "", fmt.Errorf("label %q: a name is made of letters, digits and _ and doesn't start with a digit", k)
+			return nil, fmt.Errorf("label %q: a name is made of letters, digits and _ and doesn't start with a digit", k)
 		case strings.HasPrefix(k, "__"):
-			return "", fmt.Errorf("label %q: names that start with __ are Loki's own", k)
+			return nil, fmt.Errorf("label %q: names that start with __ are Loki's own", k)
 		case !utf8.ValidString(v):
-			return "", fmt.Errorf("label %q: the value is not UTF-8", k)
+			return nil, fmt.Errorf("label %q: the value is not UTF-8", k)
 		}
-		all[k] = v
 	}
+	l := &labeler{given: given}
+	if len(l.merge(nil)) == 0 {
+		return nil, errors.New("labels: a stream needs at least one")
+	}
+	return l, nil
+}
+
+// merge returns what the user gave, beside it what was found, and beside that the
+// container label. An empty value is how Loki says that a label is absent, so the
+// user can take a label away.
+func (l *labeler) merge(found map[string]string) map[string]string {
+	all := map[string]string{containerLabel: containerName}
+	for k, v := range found {
+		if v != "" {
+			all[k] = strings.ToValidUTF8(v, "\uFFFD")
+		}
+	}
+	maps.Copy(all, l.given)
 	maps.DeleteFunc(all, func(_, v string) bool { return v == "" })
-	if len(all) == 0 {
-		return "", fmt.Errorf("labels: a stream needs at least one")
-	}
+	return all
+}
+
+// source makes a source with the labels that were found for it.
+func (l *labeler) source(found map[string]string, metadata ...push.LabelAdapter) *source {
+	all := l.merge(found)
 	var b strings.Builder
 	for i, k := range slices.Sorted(maps.Keys(all)) {
 		if i > 0 {
@@ -45,5 +75,5 @@ func streamLabels(given map[string]string) (string, error) {
 		}
 		b.WriteString(k + "=" + strconv.Quote(all[k]))
 	}
-	return "{" + b.String() + "}", nil
+	return &source{labels: "{" + b.String() + "}", metadata: metadata}
 }

@@ -10,19 +10,20 @@ import (
 // progress rewrites one line of a terminal every second until ctx ends. It
 // leaves the cursor at the line's start, so that a message that comes in
 // between overwrites it instead of being appended.
-func progress(ctx context.Context, w io.Writer, q *queue) {
+func progress(ctx context.Context, w io.Writer, b *buffer) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	defer fmt.Fprint(w, clearLine)
-	for before := int64(0); ; {
+	for before := (counts{}); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		c := q.counts()
-		fmt.Fprintf(w, "%s%d lines shipped, %d lines/s, %d waiting\r", clearLine, c.acked, c.acked-before, c.open())
-		before = c.acked
+		c := b.counts()
+		fmt.Fprintf(w, "%s%d lines shipped, %d lines/s, %.1f MB/s, %d waiting\r", clearLine,
+			c.acked, c.acked-before.acked, float64(c.ackedBytes-before.ackedBytes)/1e6, c.waiting())
+		before = c
 	}
 }
 

@@ -11,10 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
-	"github.com/grafana/loki/pkg/push"
-	"github.com/klauspost/compress/s2"
 )
 
 const (
@@ -22,24 +18,19 @@ const (
 
 	// requestTimeout bounds one attempt, so that a relay that hangs is tried again.
 	requestTimeout = 30 * time.Second
-	// maxRetryInterval bounds the pause between two attempts, and
-	// maxRetryAfter the pause that a relay can ask for.
-	maxRetryInterval = 15 * time.Second
-	maxRetryAfter    = 5 * time.Minute
+	// maxRetryAfter bounds the pause that a relay can ask for.
+	maxRetryAfter = 5 * time.Minute
 	// maxAnswer is how much of an error body is read, in bytes.
 	maxAnswer = 2048
 )
 
-// pusher sends entries to the relay. It is not safe for concurrent use.
+// pusher sends requests to the relay. It is not safe for concurrent use.
 type pusher struct {
-	url    string // of the push endpoint
-	labels string
-	token  token
-	http   *http.Client
-	log    *slog.Logger
-	pause  func() backoff.BackOff // between attempts
-	away   bool                   // the last attempt failed, and was reported
-	body   []byte                 // the encoded request, reused
+	url   string // of the push endpoint
+	token token
+	http  *http.Client
+	log   *slog.Logger
+	raw   []byte // of requests that are encoded anew, reused
 }
 
 // answer is a response other than success.
@@ -64,67 +55,43 @@ func (a *answer) passing() bool {
 	return a.status >= 500 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
 }
 
-// push sends entries as one request until the relay acknowledges or refuses
-// them (an [*answer]), or ctx ends.
-func (p *pusher) push(ctx context.Context, entries []push.Entry) error {
-	packed, err := p.encode(entries)
-	if err != nil {
-		return err
+// passing reports whether an error of push may be gone at another try, and when
+// the relay asked to be tried again.
+func passing(err error) (after time.Duration, ok bool) {
+	var a *answer
+	if errors.As(err, &a) {
+		return a.after, a.passing()
 	}
-	attempt := func() (struct{}, error) { return struct{}{}, p.attempt(ctx, packed) }
-	_, err = backoff.Retry(ctx, attempt,
-		backoff.WithBackOff(p.pause()),
-		backoff.WithMaxElapsedTime(0), // for as long as ctx lasts
-		backoff.WithNotify(p.lost))
-	return err
+	var p *permanentError
+	return 0, !errors.As(err, &p)
 }
 
-// encode returns a new slice on purpose: the HTTP client may still read a
-// request's body when the request has failed.
-func (p *pusher) encode(entries []push.Entry) ([]byte, error) {
-	req := push.PushRequest{Streams: []push.Stream{{Labels: p.labels, Entries: entries}}}
-	n := req.Size()
-	if cap(p.body) < n {
-		p.body = make([]byte, n)
-	}
-	n, err := req.MarshalToSizedBuffer(p.body[:n])
-	if err != nil {
-		return nil, fmt.Errorf("encode lines: %w", err)
-	}
-	return s2.EncodeSnappy(nil, p.body[:n]), nil
-}
+// permanentError is one that only the user can do something about.
+type permanentError struct{ error }
 
-// attempt sends a request, once again if the token was replaced meanwhile, and
-// marks the errors for [backoff.Retry].
-func (p *pusher) attempt(ctx context.Context, packed []byte) error {
+func (e *permanentError) Unwrap() error { return e.error }
+
+// push sends a request, once again if the token was replaced meanwhile. Its error
+// is an [*answer] if there was one, or wraps one.
+func (p *pusher) push(ctx context.Context, packed []byte) error {
 	err := p.send(ctx, packed)
 	var a *answer
 	if errors.As(err, &a) && a.status == http.StatusUnauthorized {
 		changed, loadErr := p.token.load()
 		if loadErr != nil {
-			return backoff.Permanent(fmt.Errorf("%w: %w", err, loadErr))
+			return &permanentError{fmt.Errorf("%w: %w", err, loadErr)}
 		}
 		if changed {
 			err = p.send(ctx, packed)
 		}
 	}
 	switch {
-	case err == nil:
-		p.found()
-		return nil
-	case !errors.As(err, &a):
+	case !errors.As(err, &a) || a.passing() || a.refused():
 		return err
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
-		return backoff.Permanent(fmt.Errorf("%w (sent with %s; it must be valid and have the scope logs:write)", a, p.token.name()))
-	case a.passing() && a.after > 0:
-		return fmt.Errorf("%w: %w", a, &backoff.RetryAfterError{Duration: a.after})
-	case a.passing():
-		return a
-	case a.refused():
-		p.found()
-		return backoff.Permanent(a)
+		return &permanentError{fmt.Errorf("%w (sent with %s; it must be valid and have the scope logs:write)", err, p.token.name())}
 	}
-	return backoff.Permanent(fmt.Errorf("%w (is %s the right address?)", a, p.url))
+	return &permanentError{fmt.Errorf("%w (is %s the right address?)", err, p.url)}
 }
 
 // send makes one request. Its error is an [*answer] if there was one.
@@ -166,27 +133,4 @@ func retryAfter(value string, now time.Time) time.Duration {
 		after = at.Sub(now)
 	}
 	return max(0, min(after, maxRetryAfter))
-}
-
-// lost reports the first failed attempt of a row.
-func (p *pusher) lost(err error, _ time.Duration) {
-	if !p.away {
-		p.away = true
-		p.log.Warn("cannot reach "+p.url+", will keep trying", "error", err)
-	}
-}
-
-// found reports that an outage is over.
-func (p *pusher) found() {
-	if p.away {
-		p.away = false
-		p.log.Info("delivering again to " + p.url)
-	}
-}
-
-// newPause makes the pauses between attempts: exponential, with jitter.
-func newPause() backoff.BackOff {
-	b := backoff.NewExponentialBackOff()
-	b.MaxInterval = maxRetryInterval
-	return b
 }

@@ -12,13 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/grafana/loki/pkg/push"
 	"github.com/klauspost/compress/s2"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if file := os.Getenv(asJournalctl); file != "" {
+		os.Exit(journalctl(file, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const testToken = "secret-token"
 
@@ -112,7 +116,8 @@ func (f *fakeRelay) await(what string, ok func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			f.t.Fatalf("waited in vain for %s; got %q", what, f.lines())
+			lines := f.lines()
+			f.t.Fatalf("waited in vain for %s; got %d lines, at the end %q", what, len(lines), lines[max(0, len(lines)-3):])
 		}
 	}
 }
@@ -132,14 +137,44 @@ func (f *fakeRelay) awaitLine(line string) {
 
 // logText is a log that tests can read.
 type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
+	mu      sync.Mutex
+	text    strings.Builder
+	changed sync.Cond
 }
 
 func (l *logText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.wake()
 	return l.text.Write(p)
+}
+
+func (l *logText) wake() {
+	if l.changed.L != nil {
+		l.changed.Broadcast()
+	}
+}
+
+// await blocks until the log says something.
+func (l *logText) await(t *testing.T, what string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changed.L = &l.mu
+	late := false
+	timer := time.AfterFunc(30*time.Second, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		late = true
+		l.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for !strings.Contains(l.text.String(), what) {
+		if late {
+			t.Fatalf("waited in vain for %q in the log: %s", what, l.text.String())
+		}
+		l.changed.Wait()
+	}
 }
 
 func (l *logText) String() string {
@@ -159,17 +194,6 @@ func options(t *testing.T, f *fakeRelay) (Options, *logText) {
 		StateDir:  filepath.Join(t.TempDir(), "ship"),
 		Log:       slog.New(slog.NewTextHandler(text, nil)),
 	}, text
-}
-
-// impatient is a pusher that tries again at once.
-func impatient(t *testing.T, o Options) *pusher {
-	p, err := newPusher(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.pause = func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }
-	t.Cleanup(p.http.CloseIdleConnections)
-	return p
 }
 
 func write(t *testing.T, path, text string) {

@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -27,13 +29,17 @@ type Options struct {
 	URL           string            // of the relay, without the path of the push endpoint
 	TokenFile     string            // holds the bearer token; empty sends none
 	TokenOptional bool              // TokenFile may be missing, and may appear later
-	Labels        map[string]string // of the stream, besides kubernetes_container_name="restate"
-	Files         []string          // paths and glob patterns to follow; none means Stdin
-	StateDir      string            // for checkpoints; used with Files only
-	FromEnd       bool              // without any checkpoint, skip what files hold at the start
-	Stdin         io.Reader
-	Progress      io.Writer     // a terminal to show progress on, or nil
-	Grace         time.Duration // for delivering after ctx ended; 0 is 5 s
+	Labels        map[string]string // of all streams, before those that are found out
+	Files         []string          // paths and glob patterns to follow
+	Journal       *Journal          // to follow
+	Stdin         io.Reader         // is read if there are neither files nor a journal
+	Format        Format            // how lines are wrapped; empty is auto
+	StateDir      string            // for the buffer and checkpoints
+	StateShared   bool              // for standard input: use another directory if StateDir is in use
+	Buffer        int64             // bytes that may wait on disk for the relay; 0 is DefaultBuffer
+	FromEnd       bool              // without any checkpoint, skip what is there at the start
+	Progress      io.Writer         // a terminal to show progress on, or nil
+	Grace         time.Duration     // for delivering after ctx ended; 0 is 5 s
 	Log           *slog.Logger
 }
 
@@ -42,69 +48,119 @@ type Summary struct {
 	Read         int64
 	Acknowledged int64
 	Dropped      int64 // refused by the relay even alone, and named in the log
+	Earlier      int64 // acknowledged too, but read by an earlier Run that left them in the buffer
 }
 
-// Run ships until the end of standard input, or follows files until ctx ends,
-// and then delivers what was read. The error is nil if and only if everything
-// that was read is acknowledged.
+// Run ships until the end of standard input, or follows files or a journal until
+// ctx ends, and then delivers what was read. The error is nil if and only if
+// everything that was read is acknowledged.
 func Run(ctx context.Context, o Options) (Summary, error) {
+	l, labelErr := newLabeler(o.Labels)
 	p, err := newPusher(o)
-	if err != nil {
+	if err := errors.Join(labelErr, err); err != nil {
 		return Summary{}, err
 	}
 	defer p.http.CloseIdleConnections()
-	return run(ctx, o, p)
+	return run(ctx, o, l, p)
 }
 
-func run(ctx context.Context, o Options, p *pusher) (Summary, error) {
-	if o.Grace == 0 {
-		o.Grace = defaultGrace
+func (o *Options) setDefaults() error {
+	o.Grace, o.Buffer, o.Format = cmp.Or(o.Grace, defaultGrace), cmp.Or(o.Buffer, DefaultBuffer), cmp.Or(o.Format, FormatAuto)
+	if o.Buffer < minBuffer {
+		return fmt.Errorf("the buffer needs at least %d bytes", minBuffer)
+	}
+	return nil
+}
+
+func run(ctx context.Context, o Options, l *labeler, p *pusher) (Summary, error) {
+	if err := o.setDefaults(); err != nil {
+		return Summary{}, err
+	}
+	var lock *os.File
+	var err error
+	if o.StateShared {
+		o.StateDir, lock, err = openSharedState(o.StateDir)
+	} else {
+		lock, err = openState(o.StateDir)
+	}
+	if err != nil {
+		return Summary{}, err
+	}
+	defer lock.Close()
+	buf, err := openBuffer(o.StateDir, o.Buffer, p, o.Log)
+	if err != nil {
+		return Summary{}, err
 	}
 	began := time.Now()
-	q := newQueue()
-	pushing, stop := lasting(ctx, o.Grace)
-	defer stop()
-
-	var pushErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { pushErr = q.run(pushing, p.deliver) })
-	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
-	defer hide()
-	var shown sync.WaitGroup
-	if o.Progress != nil {
-		shown.Go(func() { progress(showing, o.Progress, q) })
-	}
-
-	readErr := read(ctx, q, o)
-	q.close()
-	wg.Wait()
-	hide()
-	shown.Wait()
-
-	c := q.counts()
-	o.Log.Info("shipping ended", "read", c.read, "acknowledged", c.acked, "dropped", c.dropped,
+	read, err := ship(ctx, buf, l, o)
+	c := buf.counts()
+	o.Log.Info("shipping ended", "read", read, "acknowledged", c.acked, "dropped", c.dropped, "earlier", c.earlier,
 		"seconds", time.Since(began).Round(time.Millisecond).Seconds())
-	return Summary{Read: c.read, Acknowledged: c.acked, Dropped: c.dropped},
-		errors.Join(readErr, outcome(c, pushErr, len(o.Files) > 0))
+	return Summary{Read: read, Acknowledged: c.acked, Dropped: c.dropped, Earlier: c.earlier}, err
 }
 
-// read feeds the queue from the source that o names.
-func read(ctx context.Context, q *queue, o Options) error {
-	if len(o.Files) == 0 {
-		return readAll(ctx, o.Stdin, q, o.Grace/2)
+// ship reads, stores and delivers, and returns how many lines were read.
+func ship(ctx context.Context, buf *buffer, l *labeler, o Options) (lines int64, err error) {
+	lasts, stop := lasting(ctx, o.Grace)
+	defer stop()
+	delivering, stopDelivering := context.WithCancel(context.WithoutCancel(ctx))
+	reading, stopReading := context.WithCancelCause(ctx)
+	defer stopReading(nil)
+
+	b := newBatcher()
+	var storing, behind sync.WaitGroup
+	var storeErr, bufErr error
+	storing.Go(func() { storeErr = b.run(lasts, buf.store) })
+	behind.Go(func() { bufErr = buf.run(delivering) })
+	behind.Go(func() {
+		select {
+		case <-buf.failed:
+			stopReading(errGivenUp)
+		case <-delivering.Done():
+		}
+	})
+	if o.Progress != nil {
+		behind.Go(func() { progress(delivering, o.Progress, buf) })
 	}
-	return follow(ctx, q, o)
+
+	readErr := read(reading, b, l, o)
+	b.close()
+	storing.Wait()
+	buf.drain(lasts)
+	stopDelivering()
+	behind.Wait()
+	lines, _ = b.counts()
+	return lines, errors.Join(readErr, bufErr, outcome(lines, buf, storeErr, o))
+}
+
+// read feeds b from the source that o names.
+func read(ctx context.Context, b *batcher, l *labeler, o Options) error {
+	switch {
+	case o.Journal != nil:
+		return followJournal(ctx, b, l, o)
+	case len(o.Files) > 0:
+		return follow(ctx, b, l, o)
+	}
+	return readPipe(ctx, b, l, o)
 }
 
 // outcome tells what is not acknowledged, and why.
-func outcome(c counts, pushErr error, resumes bool) error {
+func outcome(read int64, buf *buffer, storeErr error, o Options) error {
+	c := buf.counts()
+	reason := buf.failure()
 	var errs []error
-	if pushErr != nil && (c.open() > 0 || !errors.Is(pushErr, errInterrupted)) {
-		again := ""
-		if resumes {
-			again = ", and will be sent at the next start"
+	if open := c.waiting(); open > 0 {
+		errs = append(errs, fmt.Errorf("%w: %d lines are not acknowledged; they wait in %s and will be sent at the next start",
+			cmp.Or(reason, errInterrupted), open, o.StateDir))
+	} else if reason != nil {
+		errs = append(errs, reason)
+	}
+	if lost := read - c.stored; lost > 0 {
+		fate := "are lost"
+		if o.Journal != nil || len(o.Files) > 0 {
+			fate = "will be read again at the next start"
 		}
-		errs = append(errs, fmt.Errorf("%w: %d lines are not acknowledged%s", pushErr, c.open(), again))
+		errs = append(errs, fmt.Errorf("%w: %d lines did not fit into the buffer and %s", cmp.Or(storeErr, errInterrupted), lost, fate))
 	}
 	if c.dropped > 0 {
 		errs = append(errs, fmt.Errorf("%d lines were dropped because the relay refused them", c.dropped))
@@ -140,19 +196,16 @@ func newPusher(o Options) (*pusher, error) {
 	if urlErr != nil {
 		urlErr = fmt.Errorf("url %q: %w", o.URL, urlErr)
 	}
-	labels, labelErr := streamLabels(o.Labels)
 	t := token{path: o.TokenFile, optional: o.TokenOptional}
 	_, tokenErr := t.load()
-	if err := errors.Join(urlErr, labelErr, tokenErr); err != nil {
+	if err := errors.Join(urlErr, tokenErr); err != nil {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	return &pusher{
-		url:    strings.TrimSuffix(base.String(), "/") + pushPath,
-		labels: labels,
-		token:  t,
-		log:    o.Log,
-		pause:  newPause,
+		url:   strings.TrimSuffix(base.String(), "/") + pushPath,
+		token: t,
+		log:   o.Log,
 		http: &http.Client{
 			Transport: transport,
 			Timeout:   requestTimeout,

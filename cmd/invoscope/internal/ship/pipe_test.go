@@ -170,7 +170,7 @@ func TestInterruptWithOpenStdin(t *testing.T) {
 				relay.await("a push", func() bool { return relay.tries > 0 })
 				interrupt()
 			}()
-			_, err := run(ctx, o, impatient(t, o))
+			_, err := Run(ctx, o)
 			if got := errText(err); (test.want == "") != (err == nil) || !strings.Contains(got, test.want) {
 				t.Errorf("error %q, want %q", got, test.want)
 			}

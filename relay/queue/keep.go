@@ -1,0 +1,109 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// beatEvery is how often a process is asked whether it runs.
+	beatEvery = time.Second
+	// safeBeats is for how many beats a process has to go on after it acknowledged
+	// a request for the request to be safe in it. An embedded Tempo writes spans to
+	// its write-ahead log 1.5 s after they came at the latest (docs/engines.md). The
+	// time has to be seen passing: a process that is stopped or starved writes
+	// nothing.
+	safeBeats = 5
+)
+
+// keeping is the requests that were delivered to a process that could still
+// forget them. The queue's mutex guards it.
+type keeping struct {
+	beats  uint64 // how often it was seen running
+	groups []group
+}
+
+// group is the entries of one delivery.
+type group struct {
+	line    *line
+	rewinds int // the line's, when they were delivered
+	n       int
+	life    uint64 // the process's, before they were delivered
+	beat    uint64
+}
+
+// keep looks after the process until ctx ends.
+func (q *Queue) keep(ctx context.Context) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			q.beat(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// beat lets go of what is safe by now, and has delivered again what was lost with
+// a process's life.
+func (q *Queue) beat(ctx context.Context) {
+	life := q.opts.Process.Life()
+	q.resendUnless(life)
+	if life == 0 || !q.keepsAny() {
+		return
+	}
+	soon, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	if q.opts.Process.Running(soon) != nil || q.opts.Process.Life() != life {
+		return
+	}
+	q.mu.Lock()
+	q.kept.beats++
+	n := 0
+	for n < len(q.kept.groups) && q.kept.groups[n].beat+safeBeats < q.kept.beats {
+		n++
+	}
+	safe := q.kept.groups[:n]
+	q.kept.groups = q.kept.groups[n:]
+	q.mu.Unlock()
+	for _, g := range safe {
+		q.finish(g.line, g.rewinds, g.n)
+	}
+}
+
+func (q *Queue) keepsAny() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.kept.groups) > 0
+}
+
+// resendUnless rewinds the lines of what was delivered to another life.
+func (q *Queue) resendUnless(life uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var lost []*line
+	groups := q.kept.groups[:0:0]
+	for _, g := range q.kept.groups {
+		if g.life != life && g.rewinds == g.line.rewinds {
+			lost = append(lost, g.line)
+			q.metrics.kept.Sub(float64(g.line.sent))
+			q.metrics.pendingRequests.Add(float64(g.line.sent))
+			q.metrics.resent.Add(float64(g.line.sent))
+			g.line.rewind()
+		}
+	}
+	for _, g := range q.kept.groups {
+		if g.rewinds == g.line.rewinds {
+			groups = append(groups, g)
+		}
+	}
+	q.kept.groups = groups
+	for _, l := range lost {
+		q.deliverLocked(l)
+	}
+	if len(lost) > 0 {
+		q.opts.Log.Warn("the engine's process ended; what it may have forgotten is delivered again", "tenants", len(lost))
+	}
+}
