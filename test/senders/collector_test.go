@@ -25,7 +25,7 @@ import (
 
 // collectorConfig has a receiver for each exporter, so that a test knows which way
 // its data goes. The exporters' queue and retry are theirs by default, but that
-// they never give up and come back soon.
+// they never give up, come back soon and send few requests at a time.
 const collectorConfig = `
 receivers:
   otlp/for_grpc: {protocols: {http: {endpoint: %[1]q}}}
@@ -35,10 +35,12 @@ exporters:
     endpoint: %[3]q
     tls: {insecure: true}
     headers: {authorization: "Bearer ${file:%[5]s}"}
+    sending_queue: &queue {num_consumers: %[7]d}
     retry_on_failure: &retry {initial_interval: 200ms, max_interval: 1s, max_elapsed_time: 0}
   otlp_http:
     endpoint: %[4]q
     auth: {authenticator: bearertokenauth}
+    sending_queue: *queue
     retry_on_failure: *retry
 extensions:
   bearertokenauth: {filename: %[5]q}
@@ -53,6 +55,9 @@ service:
     traces/grpc: {receivers: [otlp/for_grpc], exporters: [otlp_grpc]}
     traces/http: {receivers: [otlp/for_http], exporters: [otlp_http]}
 `
+
+// consumers is how many requests of a signal an exporter has under way at a time.
+const consumers = 2
 
 // exporters are the ways out of the Collector.
 var exporters = []string{"grpc", "http"}
@@ -77,7 +82,7 @@ func startCollector(t *testing.T, r *relay) *collector {
 	}
 	_, port, _ := bytes.Cut([]byte(c.metrics), []byte(":"))
 	config := filepath.Join(t.TempDir(), "otelcol.yaml")
-	content := fmt.Sprintf(collectorConfig, c.receivers["grpc"], c.receivers["http"], r.OTLPGRPC, r.OTLPHTTP, token, port)
+	content := fmt.Sprintf(collectorConfig, c.receivers["grpc"], c.receivers["http"], r.OTLPGRPC, r.OTLPHTTP, token, port, consumers)
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

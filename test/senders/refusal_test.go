@@ -35,7 +35,7 @@ func TestCollectorHearsOfRefusedSpans(t *testing.T) {
 		if err := c.sendTrace(t.Context(), name, trace, pcommon.SpanID{7: 1}, pcommon.SpanID{}, pcommon.SpanID{7: 2}); err != nil {
 			t.Fatal(err)
 		}
-		r.tracesAreThere("collector-"+name, 1, 2)
+		r.tracesAreThere("collector-"+name, 1, 2, 0)
 	}
 	harness.Poll(t, visibleLimit, "the Collector writes what was refused", func() error {
 		if got := strings.Count(c.Output(), `"dropped_spans": 1`); got != len(exporters) {
@@ -106,7 +106,7 @@ func (f *fakeLoki) take(body io.Reader) error {
 
 const (
 	// smallQueue takes a part only of what the test sends.
-	smallQueue = "ingest: {max_request_bytes: 64KiB}\nqueue: {max_bytes: 256KiB}\n"
+	smallQueue = "ingest: {max_request_bytes: 64KiB}\nqueue: {max_bytes: 256KiB, tenant_max_bytes: 256KiB}\n"
 	requests   = 40
 	lineSize   = 1 << 14 // of random hexadecimal digits, which compress to a half
 )

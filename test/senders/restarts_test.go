@@ -88,6 +88,6 @@ func TestCollectorAcrossRestarts(t *testing.T) {
 	})
 	for i, name := range exporters {
 		r.linesAreThere(fmt.Sprintf(`{service_name="collector-%s"}`, name), took[i]*perTick)
-		r.tracesAreThere("collector-"+name, took[i], 2)
+		r.tracesAreThere("collector-"+name, took[i], 2, 2*consumers)
 	}
 }

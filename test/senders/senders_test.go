@@ -91,9 +91,11 @@ func (r *relay) linesAreThere(query string, want int) {
 	})
 }
 
-// tracesAreThere waits until service has as many traces as want says, and checks
-// that each has as many spans as each.
-func (r *relay) tracesAreThere(service string, want, each int) {
+// tracesAreThere waits until service has as many traces as want says, and each has
+// as many spans as each. Tempo doesn't drop a span that it has already when both
+// came within a second or so; repeats are how many spans a sender may have sent
+// again, not knowing what became of a request that was under way.
+func (r *relay) tracesAreThere(service string, want, each, repeats int) {
 	r.t.Helper()
 	harness.Poll(r.t, visibleLimit, fmt.Sprintf("%d traces are there", want), func() error {
 		ids, err := r.Client().Search(r.t.Context(), fmt.Sprintf(`{ resource.service.name = %q }`, service))
@@ -103,11 +105,20 @@ func (r *relay) tracesAreThere(service string, want, each int) {
 		if err != nil {
 			return err
 		}
+		repeated := 0
 		for _, id := range ids {
 			spans, err := r.Client().Trace(r.t.Context(), id)
-			if err != nil || len(spans) != each {
-				return errors.Join(err, fmt.Errorf("trace %s has %d spans, want %d", id, len(spans), each))
+			distinct := map[string]bool{}
+			for _, span := range spans {
+				distinct[span.SpanID] = true
 			}
+			if err != nil || len(distinct) != each {
+				return errors.Join(err, fmt.Errorf("trace %s has %d spans, want %d", id, len(distinct), each))
+			}
+			repeated += len(spans) - len(distinct)
+		}
+		if repeated > repeats {
+			return fmt.Errorf("%d spans are there twice; at most %d can be the sender's doing", repeated, repeats)
 		}
 		return nil
 	})

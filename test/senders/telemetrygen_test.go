@@ -5,6 +5,7 @@ package senders
 import (
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,7 +25,8 @@ func (g generation) service() string { return g.signal + "-" + g.protocol }
 func (g generation) start(t *testing.T, r *relay) *harness.Process {
 	t.Helper()
 	args := []string{
-		g.signal, "--otlp-insecure", "--service", g.service(), "--batch-size", "10",
+		g.signal, "--otlp-insecure", "--service", g.service(), "--batch-size", strconv.Itoa(batchSize),
+		"--timeout", "60s", // else the SDK gives up before its slow retries succeed
 		fmt.Sprintf("--rate=%d", g.rate), fmt.Sprintf("--%s=%d", g.signal, g.n),
 		fmt.Sprintf("--otlp-header=authorization=%q", "Bearer "+r.token()),
 	}
@@ -38,6 +40,10 @@ func (g generation) start(t *testing.T, r *relay) *harness.Process {
 	}
 	return harness.Spawn(t, exec.Command(harness.Binary(t, "telemetrygen"), args...))
 }
+
+// batchSize is how many records or spans a request of telemetrygen holds. It has
+// one under way at a time.
+const batchSize = 10
 
 // spansOfTrace is what telemetrygen makes of a trace with two child spans.
 const spansOfTrace = 3
@@ -65,7 +71,7 @@ func TestTelemetrygenOverGRPCAcrossRestarts(t *testing.T) {
 	finished(t, sendsLogs)
 	finished(t, sendsTraces)
 	r.linesAreThere(`{service_name="logs-grpc"}`, logs.n)
-	r.tracesAreThere(traces.service(), traces.n, spansOfTrace)
+	r.tracesAreThere(traces.service(), traces.n, spansOfTrace, batchSize)
 }
 
 // Over HTTP the SDK doesn't try again when nobody answers. All that it has sent
@@ -78,5 +84,5 @@ func TestTelemetrygenOverHTTPThenKill(t *testing.T) {
 	finished(t, sendsTraces)
 	r.killAndStart()
 	r.linesAreThere(`{service_name="logs-http"}`, logs.n)
-	r.tracesAreThere(traces.service(), traces.n, spansOfTrace)
+	r.tracesAreThere(traces.service(), traces.n, spansOfTrace, 0)
 }
