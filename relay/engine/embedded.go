@@ -49,6 +49,9 @@ type kind struct {
 	harmless    []string // warnings of every start
 	isSaved     func(logRecord) bool
 	discards    bool // it counts what it drops after it acknowledged it
+	// repair puts right, before a start, what a kill may have left behind, and
+	// returns the paths of it.
+	repair func(dataDir string, retention time.Duration) ([]string, error)
 }
 
 // Embedded is a real Loki or Tempo that runs as our child. It does nothing
@@ -93,6 +96,7 @@ func NewTempo(opts EmbeddedOptions) *Embedded {
 		// written everything to its write-ahead log, and stopped.
 		stopTimeout: 5 * time.Second,
 		isSaved:     isTempoSaved,
+		repair:      repairTempoLog,
 		discards:    true,
 		harmless:    []string{"unowned file entry ignored during wal replay"},
 	}, opts)

@@ -142,6 +142,15 @@ func (e *Embedded) start(ctx context.Context, logs *childLog) (*process, error) 
 	if err := writeConfig(e.kind.template, e.opts.Retention, e.layout); err != nil {
 		return nil, err
 	}
+	if e.kind.repair != nil {
+		repaired, err := e.kind.repair(e.layout.DataDir, e.opts.Retention)
+		if err != nil {
+			return nil, err
+		}
+		if len(repaired) > 0 {
+			e.log.Warn("the engine was killed in the middle of a write, which was put right", "paths", repaired)
+		}
+	}
 	child, err := startProcess(processSpec{
 		binary: e.opts.Binary,
 		args:   []string{"-config.file=" + e.layout.Config},

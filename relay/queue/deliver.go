@@ -66,19 +66,26 @@ func (q *Queue) deliverBatch(ctx context.Context, l *line, batch []entry, rewind
 	if !ok {
 		return false
 	}
-	var life uint64
-	if q.opts.Process != nil {
-		life = q.opts.Process.Life()
-	}
 	items := 0
 	for _, e := range batch {
 		items += e.items
 	}
-	if len(body) > 0 && !q.send(ctx, l.tenant, Request{Body: body, Items: items}) {
-		return false
+	life := q.life()
+	if len(body) > 0 {
+		if life, ok = q.send(ctx, l.tenant, Request{Body: body, Items: items}); !ok {
+			return false
+		}
 	}
 	q.sent(l, rewinds, len(batch), life)
 	return true
+}
+
+// life is that of the engine's process, if it has one that can lose what it took.
+func (q *Queue) life() uint64 {
+	if q.opts.Process == nil {
+		return 0
+	}
+	return q.opts.Process.Life()
 }
 
 // load returns the entries' requests as one.
@@ -153,17 +160,20 @@ func newBackoff() *backoff.ExponentialBackOff {
 }
 
 // send sends a request until the engine has stored it, or what it refuses of it
-// stands alone and is a dead letter. It returns false when ctx ended first.
-func (q *Queue) send(ctx context.Context, tenant string, req Request) bool {
+// stands alone and is a dead letter. It returns the process's life from before the
+// attempt that counted, so that waiting for a process to start doesn't look like
+// its end, and false when ctx ended first.
+func (q *Queue) send(ctx context.Context, tenant string, req Request) (life uint64, ok bool) {
 	wait := newBackoff()
 	for attempt := 1; ; attempt++ {
+		life := q.life()
 		err := q.sendOnce(ctx, tenant, req.Body)
 		if err == nil {
 			q.metrics.delivered.WithLabelValues("stored").Inc()
-			return true
+			return life, true
 		}
 		if ctx.Err() != nil {
-			return false
+			return 0, false
 		}
 		verdict := q.opts.Verdict(err)
 		if verdict.Permanent {
@@ -174,7 +184,7 @@ func (q *Queue) send(ctx context.Context, tenant string, req Request) bool {
 			q.opts.Log.Warn("delivery waits", "tenant", tenant, "err", err)
 		}
 		if !sleep(ctx, max(verdict.RetryAfter, wait.NextBackOff())) {
-			return false
+			return 0, false
 		}
 	}
 }
@@ -193,11 +203,15 @@ func (q *Queue) sendOnce(ctx context.Context, tenant string, body []byte) error 
 
 // refused sends a request that the engine refused in two halves, so that only
 // what is bad isn't stored. What can't be halved becomes a dead letter.
-func (q *Queue) refused(ctx context.Context, tenant string, req Request, reason error) bool {
+func (q *Queue) refused(ctx context.Context, tenant string, req Request, reason error) (life uint64, ok bool) {
 	if q.opts.Codec != nil {
 		if first, second, ok := q.opts.Codec.Split(req.Body); ok {
-			return q.send(ctx, tenant, Request{Body: first, Items: req.Items / 2}) &&
-				q.send(ctx, tenant, Request{Body: second, Items: req.Items - req.Items/2})
+			if life, ok = q.send(ctx, tenant, Request{Body: first, Items: req.Items / 2}); !ok {
+				return 0, false
+			}
+			// The first half's life counts: it can only be the earlier one.
+			_, ok = q.send(ctx, tenant, Request{Body: second, Items: req.Items - req.Items/2})
+			return life, ok
 		}
 	}
 	wait := newBackoff()
@@ -206,14 +220,14 @@ func (q *Queue) refused(ctx context.Context, tenant string, req Request, reason 
 		if err == nil {
 			q.metrics.delivered.WithLabelValues("refused").Inc()
 			q.opts.Log.Warn("the engine refused something; it is kept as a dead letter (see invoscope queue dead)", "tenant", tenant, "err", reason)
-			return true
+			return q.life(), true
 		}
 		if attempt == 1 {
 			q.opts.Log.Error("delivery waits: the engine refused something, and it can't be kept as a dead letter (see invoscope queue dead)",
 				"tenant", tenant, "err", err, "reason", reason)
 		}
 		if !sleep(ctx, wait.NextBackOff()) {
-			return false
+			return 0, false
 		}
 	}
 }
