@@ -33,6 +33,8 @@ type segmentLog struct {
 	sync   bool  // each write, before it returns
 	rotate int64 // the size from which a segment is ended
 
+	truncating sync.Mutex // held while segments are removed, before mu
+
 	mu      sync.Mutex
 	active  int         // the segment that is written to
 	offset  int64       // where in it
@@ -205,22 +207,35 @@ func (l *segmentLog) need(segment int) {
 // which nothing is needed any more, from the oldest on.
 func (l *segmentLog) letGo(segment, n int) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.needed[segment] -= n
+	useless := l.oldest < l.active && l.needed[l.oldest] == 0
+	l.mu.Unlock()
+	if !useless {
+		return nil
+	}
 	return l.truncate()
 }
 
+// truncate removes the segments that are not needed. Files are removed without the
+// lock that appends wait for.
 func (l *segmentLog) truncate() error {
+	l.truncating.Lock()
+	defer l.truncating.Unlock()
+	l.mu.Lock()
 	keep := l.oldest
 	for keep < l.active && l.needed[keep] == 0 {
 		keep++
 	}
-	if keep == l.oldest {
+	first := l.oldest
+	l.mu.Unlock()
+	if keep == first {
 		return nil
 	}
 	if err := l.wal.Truncate(keep); err != nil {
 		return fmt.Errorf("remove delivered segments: %w", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for ; l.oldest < keep; l.oldest++ {
 		l.setLength(l.oldest, 0)
 		delete(l.needed, l.oldest)

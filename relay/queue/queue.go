@@ -157,7 +157,7 @@ func Open(o Options) (*Queue, error) {
 	q.log.sync = o.Fsync != FsyncNever
 	q.replayed()
 	q.measure()
-	return q, q.log.letGo(q.log.oldest, 0)
+	return q, q.log.truncate()
 }
 
 func (q *Queue) checkpointPath() string { return filepath.Join(q.opts.Dir, "checkpoint.json") }

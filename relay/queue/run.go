@@ -40,6 +40,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		keeper.Go(func() { q.keep(delivery) })
 	}
 	keeper.Go(func() { q.retryDead(delivery) })
+	keeper.Go(func() { q.noteProgress(delivery) })
 
 	q.accept(ctx)
 	close(q.stopped)
@@ -52,15 +53,10 @@ func (q *Queue) Run(ctx context.Context) error {
 // accept commits what is appended until ctx ends. It is all that writes to the
 // log.
 func (q *Queue) accept(ctx context.Context) {
-	ticker := time.NewTicker(checkpointEvery)
-	defer ticker.Stop()
 	for {
 		select {
 		case c := <-q.commits:
 			q.commit(q.gather(c))
-		case <-ticker.C:
-			q.checkpoint()
-			q.measure()
 		case <-ctx.Done():
 			return
 		}
@@ -120,6 +116,21 @@ func (q *Queue) commit(batch []*commit) {
 	q.mu.Unlock()
 	for _, c := range batch {
 		c.done <- err
+	}
+}
+
+// noteProgress writes down now and then how far delivery is, until ctx ends.
+func (q *Queue) noteProgress(ctx context.Context) {
+	ticker := time.NewTicker(checkpointEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			q.checkpoint()
+			q.measure()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -75,19 +75,21 @@ func (l location) read(file string) (record, error) {
 // join puts the record together that begins in stored.
 func (l location) join(stored []byte) (record, error) {
 	raw := make([]byte, 0, l.size)
-	for offset := l.offset; len(raw) < l.size; {
+	offset := l.offset
+	for first := true; len(raw) < l.size; first = false {
 		at := int(offset - l.offset)
 		if at+fragmentBytes > len(stored) {
 			return nil, errDamaged
 		}
 		head := stored[at : at+fragmentBytes]
 		length := int(binary.BigEndian.Uint16(head[1:]))
-		if at+fragmentBytes+length > len(stored) || length == 0 {
+		// A first fragment is empty where just its header has room in a page.
+		if at+fragmentBytes+length > len(stored) || length == 0 && !first {
 			return nil, errDamaged
 		}
 		part := stored[at+fragmentBytes : at+fragmentBytes+length]
 		raw = append(raw, part...)
-		if head[0] != fragmentType(len(raw) == length, len(raw) >= l.size) || crc32.Checksum(part, castagnoli) != binary.BigEndian.Uint32(head[3:]) {
+		if head[0] != fragmentType(first, len(raw) >= l.size) || crc32.Checksum(part, castagnoli) != binary.BigEndian.Uint32(head[3:]) {
 			return nil, errDamaged
 		}
 		offset = begin(offset + int64(fragmentBytes+length))

@@ -43,6 +43,11 @@ func TestRecordsStandWhereWeThink(t *testing.T) {
 	}
 	l.sync = false
 	records := randomRecords(7, 1200)
+	// The second of these begins where a page has room for the header of a fragment
+	// and no more.
+	fill := newRecord("acme", time.Unix(1, 0), Request{})
+	fill = append(fill, make([]byte, pageBytes-2*fragmentBytes-len(fill))...)
+	records = append([]record{fill}, records...)
 	var places []location
 	for i := 0; i < len(records); {
 		n := min(1+i%7, len(records)-i)
@@ -58,6 +63,9 @@ func TestRecordsStandWhereWeThink(t *testing.T) {
 	}
 	if l.active == 0 {
 		t.Error("no segment was ended")
+	}
+	if places[1].offset != pageBytes-fragmentBytes {
+		t.Errorf("the second record stands at %d", places[1].offset)
 	}
 	for i, at := range places {
 		if r, err := l.read(at); err != nil || !bytes.Equal(r, records[i]) {
