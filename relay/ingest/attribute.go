@@ -37,8 +37,12 @@ func (s *otlpScratch) reset() {
 	s.index, s.shared, s.printed = s.index[:0], s.shared[:0], s.printed[:0]
 }
 
-// labelName is an attribute's name as a Prometheus label name, or "".
+// labelName is an attribute's name as a Prometheus label name, or "" when it can't
+// be one or is too long: each leaf of a map repeats the names of all above it.
 func (s *otlpScratch) labelName(attribute string) string {
+	if len(attribute) > maxLabelNameBytes {
+		return ""
+	}
 	if name, ok := s.labelNames[attribute]; ok {
 		return name
 	}
@@ -154,6 +158,9 @@ func (s *otlpScratch) flattenValue(meta []label, prefix, name string, v *value) 
 	}
 	if name = s.labelName(name); name == "" {
 		return meta, false, nil
+	}
+	if len(meta) > maxMetadata {
+		return meta, true, nil // too many already: whoever counts them refuses them
 	}
 	if v.number != valueMap {
 		printed, err := s.text(v)

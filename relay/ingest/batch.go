@@ -71,7 +71,7 @@ func (b *logBatch) release() {
 	clear(b.facts.Related)
 	b.facts = correlate.Facts{Related: b.facts.Related[:0]}
 	b.entry = entry{}
-	clear(b.meta)
+	clear(b.meta[:cap(b.meta)])
 	b.meta, b.dropped = b.meta[:0], 0
 	b.in.batches.Put(b)
 }
@@ -105,18 +105,19 @@ func (b *logBatch) add(e *entry) error {
 // verdict returns why an entry isn't taken, in Loki's words, or no message.
 func (b *logBatch) verdict(e *entry) (reason, func() string) {
 	limit := b.in.opts.MaxItemBytes
+	stream := b.live.stream[:min(len(b.live.stream), maxMessageBytes)] // a message for each entry would cost much more than the request
 	switch {
 	case len(e.meta) > maxMetadata:
 		return reasonMetadata, func() string {
-			return fmt.Sprintf("stream '%s' has too many structured metadata labels: '%d', limit: '%d'", b.live.stream, len(e.meta), maxMetadata)
+			return fmt.Sprintf("stream '%s' has too many structured metadata labels: '%d', limit: '%d'", stream, len(e.meta), maxMetadata)
 		}
 	case e.time > b.newest:
 		return b.in.reasons.future, func() string {
-			return fmt.Sprintf("entry for stream '%s' has timestamp too new: %s", b.live.stream, time.Unix(0, e.time).UTC().Format(time.RFC3339))
+			return fmt.Sprintf("entry for stream '%s' has timestamp too new: %s", stream, time.Unix(0, e.time).UTC().Format(time.RFC3339))
 		}
 	case int64(e.size()) > limit:
 		return b.in.reasons.large, func() string {
-			return fmt.Sprintf("max entry size '%d' bytes exceeded for stream '%s' while adding an entry with length '%d' bytes", limit, b.live.stream, e.size())
+			return fmt.Sprintf("max entry size '%d' bytes exceeded for stream '%s' while adding an entry with length '%d' bytes", limit, stream, e.size())
 		}
 	}
 	return reason{}, nil

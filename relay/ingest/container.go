@@ -37,10 +37,11 @@ func readContainer(body []byte, kind *message) (container, flaw) {
 		worst = max(worst, containerMessage.checkField(&f, 0))
 		switch f.number {
 		case fieldHead:
-			if c.head != nil {
-				f.content = append(slices.Clip(c.head), f.content...)
+			if c.head == nil {
+				c.head = slices.Clip(f.content) // a second piece mustn't be written over what follows
+			} else {
+				c.head = append(c.head, f.content...)
 			}
-			c.head = f.content
 		case fieldMembers:
 			members++
 		case fieldLibraries:

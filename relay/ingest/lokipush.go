@@ -3,6 +3,7 @@ package ingest
 import (
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -159,15 +160,17 @@ func (b *logBatch) addPushed(e *entry) error {
 		return b.add(e) // refuses it
 	}
 	for i := range e.meta {
-		name := e.meta[i].name
-		if isLabelName(name) {
+		l := &e.meta[i]
+		if isLabelName(l.name) && !strings.Contains(l.name, "__") {
 			continue
 		}
 		namer := otlptranslator.LabelNamer{}
-		if _, err := namer.Build(name); err != nil {
+		name, err := namer.Build(l.name) // as Loki would, so that no other spelling replaces our facts
+		if err != nil {
 			b.refused.add(reasonAttribute, 1, err.Error)
 			return nil
 		}
+		l.name = name
 	}
 	return b.add(e)
 }
@@ -207,8 +210,9 @@ func (b *logBatch) pushEntry(body []byte) (*entry, error) {
 			b.entry.line = text(f.content)
 		case fieldMetadata:
 			var l label
-			l, ok = readLabel(f.content)
-			b.entry.meta = append(b.entry.meta, l)
+			if l, ok = readLabel(f.content); len(b.entry.meta) <= maxMetadata { // one more is too many
+				b.entry.meta = append(b.entry.meta, l)
+			}
 		}
 		if !ok {
 			return nil, errNotPush

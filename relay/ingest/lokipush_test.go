@@ -104,3 +104,16 @@ func TestLokiPushStoresTheTenantAndTheFacts(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Loki rewrites the names of metadata: no spelling may replace what we found.
+func TestOtherSpellingsOfOurMetadata(t *testing.T) {
+	const id = "inv_19maBIcE9uRD5VdxZDBz4gJLsDVAIJjYnz"
+	f := newFixture(t)
+	do(f.LokiPush, fault.Plain, header(), protoPush(t, push.Stream{Labels: `{a="1"}`, Entries: []push.Entry{pushed("of "+id,
+		push.LabelAdapter{Name: "restate.invocation.id", Value: "other"}, push.LabelAdapter{Name: "restate__invocation_id", Value: "other"},
+		push.LabelAdapter{Name: "http.method", Value: "GET"})}}))
+	want := push.LabelsAdapter{{Name: "http_method", Value: "GET"}, {Name: "restate_invocation_id", Value: id}}
+	if diff := cmp.Diff(want, f.logs.streams(t)[0].Entries[0].StructuredMetadata); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

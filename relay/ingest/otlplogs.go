@@ -132,6 +132,10 @@ func (b *logBatch) scopeLogs(body []byte) error {
 		b.refused.add(reasonAttribute, countMembers(body), nil)
 		return err
 	}
+	if len(o.shared) > maxMetadata { // before each record copies them
+		b.refused.add(reasonMetadata, countMembers(body), nil)
+		return nil
+	}
 	o.previous, o.dated = noTime, false
 	f := fields{body: body}
 	for f.next() {

@@ -60,6 +60,13 @@ func referencePush(in *Ingest, body []byte) ([]push.Stream, error) {
 				return nil, errReference
 			}
 			previous = e.Timestamp
+			namer := otlptranslator.LabelNamer{}
+			for j := range e.StructuredMetadata {
+				l := &e.StructuredMetadata[j]
+				if l.Name, err = namer.Build(l.Name); err != nil {
+					return nil, err
+				}
+			}
 			referenceEnrich(e)
 		}
 		stored = append(stored, push.Stream{Labels: of.labels, Entries: s.Entries})

@@ -29,7 +29,8 @@ func dockerPart(line []byte) (stderr, partial bool) {
 	rest, _ := cutDocker(line)
 	end := jsonStringEnd(rest)
 	next := rest[end:min(len(rest), end+len(`", "stream": "stderr"`))]
-	return bytes.Contains(next, []byte(`"stderr"`)), !endsInNewline(rest[:end])
+	// What only begins like a line of Docker, as other JSON logs do, never goes on.
+	return bytes.Contains(next, []byte(`"stderr"`)), bytes.Contains(next, []byte(`"stream"`)) && !endsInNewline(rest[:end])
 }
 
 // jsonStringEnd returns the place of the quote that ends the string at the

@@ -26,12 +26,12 @@ const partialLineWait = 5 * time.Second
 
 // follower reads files as they grow.
 type follower struct {
-	format  Format
-	labels  *labeler
-	journal *journal
-	add     addFunc
-	mu      sync.Mutex // several files are read at once
-	files   map[file]*unwrapper
+	format Format
+	labels *labeler
+	log    *slog.Logger
+	add    addFunc
+	mu     sync.Mutex // several files are read at once
+	files  map[file]*unwrapper
 }
 
 // file is a file as it was found, and where that leads by symbolic links: the
@@ -46,7 +46,7 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{format: o.Format, labels: l, journal: newJournal(l, o.Log, false), add: b.add, files: map[file]*unwrapper{}}
+	f := &follower{format: o.Format, labels: l, log: o.Log, add: b.add, files: map[file]*unwrapper{}}
 	set := component.TelemetrySettings{
 		Logger:         zapLogger(o.Log),
 		MeterProvider:  metricnoop.NewMeterProvider(),
@@ -91,7 +91,7 @@ func (f *follower) unwrapper(of file) *unwrapper {
 	u := f.files[of]
 	if u == nil {
 		from := f.labels.fileSource(of.path, of.resolved)
-		u = &unwrapper{format: f.format, from: from, add: f.add, docker: f.dockerSource(from), journal: f.journal}
+		u = &unwrapper{format: f.format, from: from, add: f.add, docker: f.dockerSource(from), journal: newJournal(f.labels, f.log, false)}
 		f.files[of] = u
 	}
 	return u

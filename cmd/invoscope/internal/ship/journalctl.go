@@ -89,11 +89,24 @@ func followJournal(ctx context.Context, b *batcher, l *labeler, o Options) error
 	default:
 	}
 	waitErr := cmd.Wait()
-	if running.Err() == nil {
+	if !ends(running) {
 		return errors.Join(ended, fmt.Errorf("journalctl ended by itself: %w: %s", cmp.Or(waitErr, errEnded), complaint))
 	}
 	saved.save(j, b)
 	return ended
+}
+
+// ends waits for a context's end for a moment: a terminal and systemd stop
+// journalctl at the same time as ship.
+func ends(ctx context.Context) bool {
+	timer := time.NewTimer(journalctlPatience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 var errEnded = errors.New("exit status 0")

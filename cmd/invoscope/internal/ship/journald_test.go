@@ -2,10 +2,14 @@ package ship
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/attrs"
 )
 
 // journalText is what journalctl -o json --all of systemd 252 prints, shortened.
@@ -57,5 +61,41 @@ func TestJournaldOpenLinesAreBounded(t *testing.T) {
 	lines, _ := unwrap(t, FormatJournald, in.String(), true)
 	if len(lines) != 2*maxOpen+1 {
 		t.Errorf("%d lines, want %d", len(lines), 2*maxOpen+1)
+	}
+}
+
+// Several files are read at once, and each may hold a journal.
+func TestJournalsInSeveralFiles(t *testing.T) {
+	l, err := newLabeler(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{format: FormatAuto, labels: l, log: slog.New(slog.DiscardHandler), files: map[file]*unwrapper{}}
+	f.add = func(line []byte, _ time.Time, from *source) error {
+		if name, _, _ := strings.Cut(string(line), " "); !strings.Contains(from.labels, `unit="`+name+`.service"`) {
+			t.Errorf("%q in %s", line, from.labels)
+		}
+		return nil
+	}
+	var files sync.WaitGroup
+	for i := range 4 {
+		files.Go(func() {
+			for n := range 1000 {
+				entry := fmt.Appendf(nil, `{"__REALTIME_TIMESTAMP":"1","_SYSTEMD_UNIT":"u%d.service","MESSAGE":"u%d %d"}`, i, i, n)
+				if err := f.emit(t.Context(), [][]byte{entry}, map[string]any{attrs.LogFilePath: fmt.Sprint(i)}, 0, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	files.Wait()
+}
+
+// Other JSON logs begin like Docker's, and a pipe has no time after which a line is
+// given up.
+func TestLinesThatOnlyBeginLikeDockers(t *testing.T) {
+	const line = `{"log":"hello","level":"info"}` + "\n"
+	if n, token, err := splitRecords(FormatAuto, true)([]byte(line), false); n != len(line) || err != nil {
+		t.Errorf("%d %q %v", n, token, err)
 	}
 }
