@@ -2,7 +2,9 @@ package relay
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,6 +29,13 @@ func compress(t *testing.T, encoding string, body []byte) []byte {
 	case "zstd":
 		var err error
 		if w, err = zstd.NewWriter(&out); err != nil {
+			t.Fatal(err)
+		}
+	case "zlib":
+		w = zlib.NewWriter(&out)
+	case "flate":
+		var err error
+		if w, err = flate.NewWriter(&out, flate.DefaultCompression); err != nil {
 			t.Fatal(err)
 		}
 	default:
@@ -135,6 +144,7 @@ func TestLokiPushConformance(t *testing.T) {
 		"too large":                   {proto, make([]byte, tableBytes+1), "413 the request is larger than 65536 bytes", ""},
 		"a snappy bomb":               {proto, bomb, "413 the request is larger than 65536 bytes", ""},
 		"a lie about its size":        {proto, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, "413 the request is larger than 65536 bytes", ""},
+		"deflate as Loki reads it":    {headers{"Content-Encoding", "deflate"}, compress(t, "flate", good), "204", stored},
 		"an unknown Content-Encoding": {headers{"Content-Encoding", "br"}, good, `415 Content-Encoding "br" is not supported (want gzip, deflate, zstd or none)`, ""},
 	} {
 		t.Run(name, func(t *testing.T) { row.run(t, nil) })

@@ -32,8 +32,8 @@ func (s *otlpScratch) reset() {
 	if len(s.labelNames) > keepNames {
 		s.labelNames = nil
 	}
-	clear(s.index)
-	clear(s.shared)
+	clear(s.index[:cap(s.index)])
+	clear(s.shared[:cap(s.shared)])
 	s.index, s.shared, s.printed = s.index[:0], s.shared[:0], s.printed[:0]
 }
 

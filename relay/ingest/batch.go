@@ -61,7 +61,7 @@ func (in *Ingest) logs(tenant string) *logBatch {
 }
 
 func (b *logBatch) release() {
-	if cap(b.live.buf)+cap(b.dead.buf)+cap(b.raw)+cap(b.encoded) > keepBytes {
+	if cap(b.live.buf)+cap(b.dead.buf)+cap(b.raw)+cap(b.encoded)+cap(b.otlp.printed) > keepBytes {
 		return
 	}
 	b.live.reset()

@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
@@ -75,12 +77,33 @@ func (in *Ingest) decompress(encoding string, body io.Reader) (_ io.Reader, done
 	case "gzip":
 		return in.gzip.decode(encoding, body)
 	case "deflate":
-		return flate.NewReader(body), func() {}, nil
+		src, err := inflate(body)
+		return src, func() {}, err
 	case "zstd":
 		return in.zstd.decode(encoding, body)
 	default:
-		return nil, nil, fault.New(fault.UnsupportedMedia, fmt.Sprintf("Content-Encoding %q is not supported (want gzip, deflate, zstd or none)", encoding))
+		return nil, nil, unsupportedEncoding(encoding)
 	}
+}
+
+func unsupportedEncoding(encoding string) error {
+	return fault.New(fault.UnsupportedMedia, fmt.Sprintf("Content-Encoding %q is not supported (want gzip, deflate, zstd or none)", encoding))
+}
+
+// inflate decompresses what "deflate" stands for: zlib's format (RFC 1950) to HTTP and
+// to OpenTelemetry's exporters, the bare one (RFC 1951) to Loki. A bare one begins like
+// zlib's only by a chance of one in a thousand or so, and not as encoders write it.
+func inflate(body io.Reader) (io.Reader, error) {
+	buffered := bufio.NewReader(body)
+	head, _ := buffered.Peek(2) // what is too short shows when it is read
+	if len(head) < 2 || head[0]&0x0f != 8 || (int(head[0])<<8|int(head[1]))%31 != 0 {
+		return flate.NewReader(buffered), nil
+	}
+	src, err := zlib.NewReader(buffered)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the request's body is not deflate: "+err.Error())
+	}
+	return src, nil
 }
 
 // decoder decompresses one body after another.

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
@@ -104,6 +105,9 @@ func (in *Ingest) readOTLP(r *http.Request, req otlpMessage) (body []byte, relea
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || (mediaType != typeProtobuf && mediaType != typeJSON) {
 		return nil, nil, fault.New(fault.UnsupportedMedia, "Content-Type must be "+typeProtobuf+" or "+typeJSON)
+	}
+	if strings.EqualFold(r.Header.Get("Content-Encoding"), "snappy") { // it has a meaning in Loki push only
+		return nil, nil, unsupportedEncoding("snappy")
 	}
 	body, release, err = in.readBody(r)
 	if err != nil || mediaType == typeProtobuf {

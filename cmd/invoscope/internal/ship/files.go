@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/attrs"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/matcher"
@@ -31,8 +32,13 @@ type follower struct {
 	log    *slog.Logger
 	add    addFunc
 	mu     sync.Mutex // several files are read at once
-	files  map[file]*unwrapper
+	files  *lru.Cache[file, *unwrapper]
 }
+
+// keepFiles bounds the files whose unwrappers are kept; they come and go with each
+// rotation and each pod. One that is made anew has only forgotten the time of the
+// file's last line.
+const keepFiles = 1024
 
 // file is a file as it was found, and where that leads by symbolic links: the
 // kubelet has a link lead to another file when a container starts again.
@@ -46,7 +52,11 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{format: o.Format, labels: l, log: o.Log, add: b.add, files: map[file]*unwrapper{}}
+	files, err := lru.New[file, *unwrapper](keepFiles)
+	if err != nil {
+		return fmt.Errorf("follow files: %w", err)
+	}
+	f := &follower{format: o.Format, labels: l, log: o.Log, add: b.add, files: files}
 	set := component.TelemetrySettings{
 		Logger:         zapLogger(o.Log),
 		MeterProvider:  metricnoop.NewMeterProvider(),
@@ -88,11 +98,11 @@ func (f *follower) emit(_ context.Context, tokens [][]byte, about map[string]any
 func (f *follower) unwrapper(of file) *unwrapper {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	u := f.files[of]
-	if u == nil {
+	u, known := f.files.Get(of)
+	if !known {
 		from := f.labels.fileSource(of.path, of.resolved)
 		u = &unwrapper{format: f.format, from: from, add: f.add, docker: f.dockerSource(from), journal: newJournal(f.labels, f.log, false)}
-		f.files[of] = u
+		f.files.Add(of, u)
 	}
 	return u
 }

@@ -145,9 +145,11 @@ func (c *cursor) save(j *journal, b *batcher) {
 	if len(j.open) > 0 || string(j.cursor) == c.value || len(j.cursor) == 0 || b.flush() != nil {
 		return
 	}
-	c.saved, c.value = time.Now(), string(j.cursor)
+	c.saved = time.Now()
 	err := renameio.WriteFile(c.path, j.cursor, 0o600)
-	if err != nil && !c.failing {
+	if err == nil {
+		c.value = string(j.cursor)
+	} else if !c.failing {
 		c.log.Warn("cannot save how far the journal was read; shipping goes on, and sends again from the last save after a restart", "error", err)
 	}
 	c.failing = err != nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,20 +128,30 @@ func partOf(v *fastjson.Value) (key string, partial bool) {
 	return string(v.GetStringBytes("_STREAM_ID")), string(v.GetStringBytes("_LINE_BREAK")) == "line-max"
 }
 
+// unitOf returns what wrote an entry, by the fields that journald vouches for: anyone
+// may write CONTAINER_NAME and SYSLOG_IDENTIFIER (systemd.journal-fields, "Trusted
+// journal fields").
 func unitOf(v *fastjson.Value) unit {
 	service := v.GetStringBytes("_SYSTEMD_USER_UNIT")
 	if service == nil {
 		service = v.GetStringBytes("_SYSTEMD_UNIT")
 	}
-	u := unit{service: string(service), container: string(v.GetStringBytes("CONTAINER_NAME"))}
+	program := string(v.GetStringBytes("_COMM"))
+	u := unit{service: string(service)}
+	if slices.Contains(containerRuntimes, program) || u.service == "docker.service" {
+		u.container = string(v.GetStringBytes("CONTAINER_NAME"))
+	}
 	if !strings.HasSuffix(u.service, ".service") || transientUnit.MatchString(u.service) {
 		u.service = "" // a session, a container's scope, a systemd-run: named by a number
 	}
 	if u.container == "" && u.service == "" {
-		u.container = string(v.GetStringBytes("SYSLOG_IDENTIFIER"))
+		u.container = program
 	}
 	return u
 }
+
+// containerRuntimes are the programs that write to the journal for containers.
+var containerRuntimes = []string{"dockerd", "conmon", "podman"}
 
 var transientUnit = regexp.MustCompile(`^run-[ru]?[0-9a-f-]+\.service$|^systemd-coredump@`)
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/attrs"
 )
 
@@ -16,13 +17,13 @@ import (
 const journalText = `{"__REALTIME_TIMESTAMP":"1795563312123456","_TRANSPORT":"stdout","_STREAM_ID":"aaaa","MESSAGE":"{\"timestamp\":\"2026-11-24T23:35:12.123456Z\",\"level\":\"INFO\"}","_SYSTEMD_UNIT":"restate.service","__CURSOR":"s=bb;i=1"}
 {"__CURSOR":"s=bb;i=2","__REALTIME_TIMESTAMP":"1795563312123457","MESSAGE":[27,91,51,50,109,103,114,195,188,110,27,91,48,109],"_SYSTEMD_UNIT":"restate-server.service"}
 {"MESSAGE":"Accepted publickey","__REALTIME_TIMESTAMP":"1795563312200000","_SYSTEMD_UNIT":"ssh.service","SYSLOG_IDENTIFIER":"sshd","__CURSOR":"s=bb;i=3"}
-{"_SYSTEMD_UNIT":"session-12.scope","SYSLOG_IDENTIFIER":"sudo","__REALTIME_TIMESTAMP":"1795563312300000","MESSAGE":"two\nlines","__CURSOR":"s=bb;i=4"}
+{"_SYSTEMD_UNIT":"session-12.scope","SYSLOG_IDENTIFIER":"restate","CONTAINER_NAME":"restate","_COMM":"sudo","__REALTIME_TIMESTAMP":"1795563312300000","MESSAGE":"two\nlines","__CURSOR":"s=bb;i=4"}
 {"_SYSTEMD_UNIT":"docker.service","CONTAINER_NAME":"greeter","CONTAINER_ID_FULL":"c1","CONTAINER_PARTIAL_MESSAGE":"true","__REALTIME_TIMESTAMP":"1795563312400000","MESSAGE":"half ","__CURSOR":"s=bb;i=5"}
 {"_SYSTEMD_UNIT":"user@1000.service","_SYSTEMD_USER_UNIT":"restate@1.service","_STREAM_ID":"bbbb","_LINE_BREAK":"line-max","__REALTIME_TIMESTAMP":"1795563312500000","MESSAGE":"long ","__CURSOR":"s=bb;i=6"}
 {"_SYSTEMD_UNIT":"docker.service","CONTAINER_NAME":"greeter","CONTAINER_ID_FULL":"c1","__REALTIME_TIMESTAMP":"1795563312600000","MESSAGE":"whole","__CURSOR":"s=bb;i=7"}
 {"_SYSTEMD_UNIT":"user@1000.service","_SYSTEMD_USER_UNIT":"restate@1.service","_STREAM_ID":"bbbb","__REALTIME_TIMESTAMP":"1795563312700000","MESSAGE":"line","__CURSOR":"s=bb;i=8"}
 {"_SYSTEMD_UNIT":"restate.service","__REALTIME_TIMESTAMP":"1795563312800000","MESSAGE":null,"__CURSOR":"s=bb;i=9"}
-{"_SYSTEMD_UNIT":"run-r0123abcd.service","SYSLOG_IDENTIFIER":"bash","__REALTIME_TIMESTAMP":"1795563312900000","MESSAGE":["twice","there"],"__CURSOR":"s=bb;i=10"}
+{"_SYSTEMD_UNIT":"run-r0123abcd.service","_COMM":"bash","SYSLOG_IDENTIFIER":"restate","__REALTIME_TIMESTAMP":"1795563312900000","MESSAGE":["twice","there"],"__CURSOR":"s=bb;i=10"}
 {"_SYSTEMD_UNIT":"restate.service","__REALTIME_TIMESTAMP":"1795563313000000","COREDUMP":"no message","__CURSOR":"s=bb;i=11"}
 `
 
@@ -70,7 +71,11 @@ func TestJournalsInSeveralFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{format: FormatAuto, labels: l, log: slog.New(slog.DiscardHandler), files: map[file]*unwrapper{}}
+	cache, err := lru.New[file, *unwrapper](keepFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{format: FormatAuto, labels: l, log: slog.New(slog.DiscardHandler), files: cache}
 	f.add = func(line []byte, _ time.Time, from *source) error {
 		if name, _, _ := strings.Cut(string(line), " "); !strings.Contains(from.labels, `unit="`+name+`.service"`) {
 			t.Errorf("%q in %s", line, from.labels)
