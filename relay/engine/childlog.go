@@ -36,13 +36,17 @@ type childLog struct {
 	// is on disk; saved is closed at it. Nil when there is no such line.
 	isSaved func(logRecord) bool
 	saved   chan struct{}
+	// isLosing recognises the line by which a child tells that what it acknowledged
+	// didn't get to its disk; losing is closed at it. Nil when there is no such line.
+	isLosing func(logRecord) bool
+	losing   chan struct{}
 
 	mu   sync.Mutex
 	last []string
 }
 
 func newChildLog(log *slog.Logger, k kind) *childLog {
-	return &childLog{log: log, harmless: k.harmless, isSaved: k.isSaved, saved: make(chan struct{})}
+	return &childLog{log: log, harmless: k.harmless, isSaved: k.isSaved, saved: make(chan struct{}), isLosing: k.isLosing, losing: make(chan struct{})}
 }
 
 // copy reads lines until r ends. It never stops reading for the sake of a line.
@@ -71,6 +75,10 @@ func (c *childLog) line(line []byte) {
 	if c.stopping.Load() && c.isSaved != nil && c.isSaved(rec) {
 		c.isSaved = nil // only the reading goroutine looks at it
 		close(c.saved)
+	}
+	if c.isLosing != nil && c.isLosing(rec) {
+		c.isLosing = nil
+		close(c.losing)
 	}
 	level := rec.level
 	if level < slog.LevelWarn || c.stopping.Load() || c.isHarmless(rec.msg) {

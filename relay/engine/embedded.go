@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ type kind struct {
 	stopTimeout time.Duration
 	harmless    []string // warnings of every start
 	isSaved     func(logRecord) bool
+	isLosing    func(logRecord) bool
 	discards    bool // it counts what it drops after it acknowledged it
 	// repair puts right, before a start, what a kill may have left behind, and
 	// returns the paths of it.
@@ -81,7 +83,7 @@ type incarnation struct {
 
 // NewLoki makes an engine that runs Loki as a child.
 func NewLoki(opts EmbeddedOptions) *Embedded {
-	e := newEmbedded(kind{name: "loki", template: lokiTemplate, stopTimeout: 15 * time.Second}, opts)
+	e := newEmbedded(kind{name: "loki", template: lokiTemplate, stopTimeout: 15 * time.Second, isLosing: isLokiLosing, repair: repairLokiLog}, opts)
 	e.client.pusher = lokiPusher{e.client}
 	return e
 }
@@ -96,6 +98,7 @@ func NewTempo(opts EmbeddedOptions) *Embedded {
 		// written everything to its write-ahead log, and stopped.
 		stopTimeout: 5 * time.Second,
 		isSaved:     isTempoSaved,
+		isLosing:    isTempoLosing,
 		repair:      repairTempoLog,
 		discards:    true,
 		harmless:    []string{"unowned file entry ignored during wal replay"},
@@ -124,6 +127,20 @@ func isTempoSaved(rec logRecord) bool {
 		}
 	}
 	return false
+}
+
+// isTempoLosing recognises that Tempo could not write acknowledged spans to its
+// log. It has taken them out of its memory by then, goes on to acknowledge more, and
+// its writer fails until it is started again (modules/ingester/flush.go,
+// cutOneInstanceToWal; tempodb/encoding/vparquet4/wal_block.go, Flush).
+func isTempoLosing(rec logRecord) bool {
+	return rec.msg == "failed to cut traces" || rec.msg == "failed to cut block"
+}
+
+// isLokiLosing recognises that Loki acknowledges what it did not write to its log,
+// which it says once in a life (pkg/ingester/instance.go, Push).
+func isLokiLosing(rec logRecord) bool {
+	return strings.HasPrefix(rec.msg, "Error writing to WAL, disk full")
 }
 
 func newEmbedded(k kind, opts EmbeddedOptions) *Embedded {

@@ -117,6 +117,11 @@ func (e *Embedded) live(ctx context.Context) (ready time.Duration, err error) {
 		e.update(func(now *incarnation) { now.ready, now.reason = false, errors.New("stopping") })
 		e.stop(child, logs)
 		return time.Since(since), nil
+	case <-logs.losing:
+		// The queue still has what was acknowledged lately, and sends it to the next.
+		child.kill()
+		<-child.done
+		return time.Since(since), errors.New("it could not write what it had acknowledged to its disk, and was killed")
 	case <-child.done:
 		return time.Since(since), errors.New(exitText(child.err))
 	}

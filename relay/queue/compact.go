@@ -21,8 +21,11 @@ func (q *Queue) compact() error {
 	if !ok {
 		return nil
 	}
-	return q.relocate(q.entriesIn(oldest))
+	return q.relocate(q.entriesIn(oldest, relocateAtOnce))
 }
+
+// relocateAtOnce bounds the records that one step copies, since appends wait for it.
+const relocateAtOnce = 2000
 
 // placed is an entry of a line.
 type placed struct {
@@ -30,39 +33,44 @@ type placed struct {
 	entry entry
 }
 
-func (q *Queue) entriesIn(segment int) []placed {
+// entriesIn returns some of the entries in a segment.
+func (q *Queue) entriesIn(segment, most int) []placed {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var found []placed
 	for _, l := range q.lines {
 		for _, e := range l.entries {
-			if e.at.segment == segment {
-				found = append(found, placed{l, e})
+			if e.at.segment != segment {
+				continue
+			}
+			if found = append(found, placed{l, e}); len(found) == most {
+				return found
 			}
 		}
 	}
 	return found
 }
 
-// relocate writes entries again, at the log's end. A damaged one stays where it is
-// until its delivery finds out.
+// relocate writes entries again, at the log's end. Of a damaged one that is a record
+// without a body: nothing is delivered of it, and it doesn't keep its segment.
 func (q *Queue) relocate(found []placed) error {
-	var moved []placed
-	var records []record
+	if len(found) == 0 {
+		return nil
+	}
+	records := make([]record, 0, len(found))
 	for _, p := range found {
 		r := p.entry.record
 		if r == nil {
 			var err error
 			if r, err = q.log.read(p.entry.at); errors.Is(err, errDamaged) {
-				continue
+				q.foundDamaged(p.line, p.entry)
+				r = newRecord(p.line.tenant, p.entry.time, Request{Items: p.entry.items})
+				r.setSequence(p.entry.sequence)
 			} else if err != nil {
 				return err
 			}
 		}
-		moved, records = append(moved, p), append(records, r)
-	}
-	if len(records) == 0 {
-		return nil
+		records = append(records, r)
 	}
 	places, err := q.log.write(records)
 	if err != nil {
@@ -71,9 +79,12 @@ func (q *Queue) relocate(found []placed) error {
 	q.metrics.relocated.Add(float64(len(records)))
 	unneeded := map[int]int{}
 	q.mu.Lock()
-	for i, p := range moved {
+	for i, p := range found {
 		if at, ok := p.line.find(p.entry.sequence); ok {
 			p.line.entries[at].at = places[i]
+			less := int64(p.entry.at.size - places[i].size) // of a damaged one
+			q.bytes, p.line.bytes = q.bytes-less, p.line.bytes-less
+			q.metrics.pendingBytes.Sub(float64(less))
 			unneeded[p.entry.at.segment]++
 		} else { // delivered meanwhile
 			unneeded[places[i].segment]++

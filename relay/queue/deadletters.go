@@ -291,6 +291,9 @@ func (d *DeadLetters) retry(deliver func(tenant string, l Letter) error) error {
 					done++
 				}
 			}
+			if done == 0 && len(letters) > 0 {
+				return err
+			}
 			return errors.Join(err, d.replace(tenant, retryExt, letters[done:]))
 		}))
 	}

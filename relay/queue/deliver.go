@@ -96,7 +96,7 @@ func (q *Queue) load(ctx context.Context, l *line, batch []entry) (body []byte, 
 		if !ok {
 			return nil, false
 		}
-		if r != nil {
+		if r != nil && len(r.body()) > 0 { // nothing is left of what was damaged
 			bodies = append(bodies, r.body())
 		}
 	}
@@ -128,18 +128,22 @@ func (q *Queue) recordOf(ctx context.Context, l *line, e entry) (r record, ok bo
 			continue
 		}
 		if err == nil || errors.Is(err, errDamaged) {
-			q.metrics.damaged.Inc()
-			q.opts.Log.Error("a request can't be delivered: its record on disk is damaged; a copy of the segment is kept",
-				"tenant", l.tenant, "items", e.items, "segment", q.log.file(e.at.segment), "offset", e.at.offset, "copies", q.damagedPath())
-			if err := q.log.keepDamaged(e.at.segment, q.damagedPath()); err != nil {
-				q.opts.Log.Error("no copy was kept", "err", err)
-			}
+			q.foundDamaged(l, e)
 			return nil, true
 		}
 		q.opts.Log.Warn("delivery waits for the disk", "tenant", l.tenant, "err", err)
 		if !sleep(ctx, wait.NextBackOff()) {
 			return nil, false
 		}
+	}
+}
+
+func (q *Queue) foundDamaged(l *line, e entry) {
+	q.metrics.damaged.Inc()
+	q.opts.Log.Error("a request can't be delivered: its record on disk is damaged; a copy of the segment is kept",
+		"tenant", l.tenant, "items", e.items, "segment", q.log.file(e.at.segment), "offset", e.at.offset, "copies", q.damagedPath())
+	if err := q.log.keepDamaged(e.at.segment, q.damagedPath()); err != nil {
+		q.opts.Log.Error("no copy was kept", "err", err)
 	}
 }
 

@@ -8,12 +8,6 @@ import (
 const (
 	// beatEvery is how often a process is asked whether it runs.
 	beatEvery = time.Second
-	// safeBeats is for how many beats a process has to go on after it acknowledged
-	// a request for the request to be safe in it. An embedded Tempo writes spans to
-	// its write-ahead log 1.5 s after they came at the latest (docs/engines.md). The
-	// time has to be seen passing: a process that is stopped or starved writes
-	// nothing.
-	safeBeats = 5
 )
 
 // keeping is the requests that were delivered to a process that could still
@@ -62,7 +56,7 @@ func (q *Queue) beat(ctx context.Context) {
 	q.mu.Lock()
 	q.kept.beats++
 	n := 0
-	for n < len(q.kept.groups) && q.kept.groups[n].beat+safeBeats < q.kept.beats {
+	for n < len(q.kept.groups) && q.kept.groups[n].beat+q.opts.SafeBeats < q.kept.beats {
 		n++
 	}
 	safe := q.kept.groups[:n]

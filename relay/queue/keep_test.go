@@ -39,7 +39,7 @@ func (p *forgetful) set(life uint64, stopped bool) {
 	p.life, p.stopped = life, stopped
 }
 
-func withProcess(p Process) func(*Options) { return func(o *Options) { o.Process = p } }
+func withProcess(p Process) func(*Options) { return func(o *Options) { o.Process, o.SafeBeats = p, 5 } }
 
 // onDisk is how many requests the next start would deliver.
 func onDisk(t *testing.T, q *Queue) int {
@@ -60,7 +60,7 @@ func TestKeptUntilTheProcessHasOutlivedItsBound(t *testing.T) {
 		q := open(t, dir, &p.fakeEngine, withProcess(p))
 		defer run(t, q)()
 		mustAppend(t, q, "acme", "span")
-		time.Sleep(safeBeats * beatEvery)
+		time.Sleep(5 * beatEvery)
 		synctest.Wait()
 		if got, n := p.stored("acme"), onDisk(t, q); len(got) != 1 || n != 1 {
 			t.Errorf("early: sent %q, %d kept", got, n)

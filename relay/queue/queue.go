@@ -89,6 +89,9 @@ type Options struct {
 	// Process, if not nil, is why a request is kept for some seconds after it was
 	// delivered, and delivered again when the process died meanwhile.
 	Process Process
+	// SafeBeats is for how many beats, of a second each, the process has to go on
+	// after it acknowledged a request for the request to be safe in it.
+	SafeBeats uint64
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer

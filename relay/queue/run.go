@@ -53,10 +53,13 @@ func (q *Queue) Run(ctx context.Context) error {
 // accept commits what is appended until ctx ends. It is all that writes to the
 // log.
 func (q *Queue) accept(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
 	for {
 		select {
 		case c := <-q.commits:
 			q.commit(q.gather(c))
+		case <-ticker.C: // a log that is too large is compacted while appends are refused for it
 		case <-ctx.Done():
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 )
 
@@ -65,7 +66,7 @@ func (l location) read(file string) (record, error) {
 	defer f.Close()
 	stored := make([]byte, after(l.offset, l.size)-l.offset)
 	n, err := f.ReadAt(stored, l.offset)
-	if n == 0 && err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read a record: %w", err)
 	}
 	// What is too short shows below: padding at the end may not be there yet.

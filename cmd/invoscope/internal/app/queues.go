@@ -19,12 +19,23 @@ import (
 // directory.
 func QueueDir(dataDir, signal string) string { return filepath.Join(dataDir, "queue", signal) }
 
+// How long an embedded engine has to be seen running after it acknowledged something.
+const (
+	// Loki writes to its log before it acknowledges, unless its disk is full: then it
+	// says so and acknowledges all the same, and is killed for it.
+	lokiSafeBeats = 1
+	// Tempo writes spans to its log 1.5 s after they came at the latest
+	// (docs/engines.md), and is killed when it can't. The time has to be seen passing:
+	// a process that is stopped or starved writes nothing.
+	tempoSafeBeats = 5
+)
+
 func (a *App) openQueues() error {
 	var err error
-	if a.logs, err = a.openQueue("logs", queue.Options{Codec: signal.Logs{}, Send: onceReady(a.loki)}); err != nil {
+	if a.logs, err = a.openQueue("logs", queue.Options{Codec: signal.Logs{}, Send: onceReady(a.loki), Process: processOf(a.loki), SafeBeats: lokiSafeBeats}); err != nil {
 		return err
 	}
-	if a.traces, err = a.openQueue("traces", queue.Options{Codec: signal.Traces{}, Send: onceReady(a.tempo), Process: processOf(a.tempo)}); err != nil {
+	if a.traces, err = a.openQueue("traces", queue.Options{Codec: signal.Traces{}, Send: onceReady(a.tempo), Process: processOf(a.tempo), SafeBeats: tempoSafeBeats}); err != nil {
 		return errors.Join(err, a.logs.Close())
 	}
 	return nil
