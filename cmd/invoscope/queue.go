@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,14 +87,14 @@ func (s letterSelection) boxes() ([]box, error) {
 }
 
 // each calls do with every selected letter.
-func (s letterSelection) each(do func(box, string, queue.Letter) error) error {
+func (s letterSelection) each(ctx context.Context, do func(box, string, queue.Letter) error) error {
 	boxes, err := s.boxes()
 	if err != nil {
 		return err
 	}
 	for _, b := range boxes {
 		for _, tenant := range b.tenants {
-			letters, err := b.letters.List(tenant)
+			letters, err := b.letters.List(ctx, tenant)
 			if err != nil {
 				return err
 			}
@@ -130,13 +131,13 @@ const shortID = 8
 func (c *deadListCmd) Run(g *globals) error {
 	if c.Output == "json" {
 		enc := json.NewEncoder(g.stdout)
-		return c.each(func(b box, tenant string, l queue.Letter) error {
+		return c.each(g.ctx, func(b box, tenant string, l queue.Letter) error {
 			return enc.Encode(listed{l.ID, b.signal, tenant, l.Time, l.Items, len(l.Body), l.Reason})
 		})
 	}
 	table := tabwriter.NewWriter(g.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tSIGNAL\tTENANT\tTIME\tITEMS\tREASON")
-	err := c.each(func(b box, tenant string, l queue.Letter) error {
+	err := c.each(g.ctx, func(b box, tenant string, l queue.Letter) error {
 		reason, _, _ := strings.Cut(l.Reason, "\n")
 		_, err := fmt.Fprintf(table, "%.*s\t%s\t%s\t%s\t%d\t%s\n", shortID, l.ID, b.signal, tenant, l.Time.UTC().Format(time.RFC3339), l.Items, reason)
 		return err
@@ -191,7 +192,7 @@ func (c *deadShowCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	err = c.each(func(b box, tenant string, l queue.Letter) error {
+	err = c.each(g.ctx, func(b box, tenant string, l queue.Letter) error {
 		if !match(l) {
 			return nil
 		}
@@ -227,7 +228,7 @@ func (c *deadPurgeCmd) Run(g *globals) error {
 
 // change does something to the named letters and says to how many.
 func (s letterSelection) change(g *globals, ids letterIDs, what string,
-	do func(d *queue.DeadLetters, tenant string, match func(queue.Letter) bool) (int, error),
+	do func(d *queue.DeadLetters, ctx context.Context, tenant string, match func(queue.Letter) bool) (int, error),
 ) error {
 	match, missing, err := ids.matcher()
 	if err != nil {
@@ -240,7 +241,7 @@ func (s letterSelection) change(g *globals, ids letterIDs, what string,
 	n := 0
 	for _, b := range boxes {
 		for _, tenant := range b.tenants {
-			done, err := do(b.letters, tenant, match)
+			done, err := do(b.letters, g.ctx, tenant, match)
 			if n += done; err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -55,24 +56,50 @@ func OpenDeadLetters(queueDir string, maxBytes int64) (*DeadLetters, error) {
 	return &DeadLetters{dir: dir, maxBytes: maxBytes}, nil
 }
 
+// lockRetry is how often a lock that someone else has is tried.
+const lockRetry = 20 * time.Millisecond
+
 // locked runs do while nobody else uses the directory.
-func (d *DeadLetters) locked(do func() error) error {
+func (d *DeadLetters) locked(ctx context.Context, do func() error) error {
 	lock := flock.New(filepath.Join(d.dir, "lock"), flock.SetPermissions(0o600))
-	if err := lock.Lock(); err != nil {
+	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
 		return fmt.Errorf("lock the dead letters: %w", err)
 	}
 	defer func() { _ = lock.Unlock() }() // closing its file can't leave it locked
+	if err := d.giveAway("lock"); err != nil {
+		return err
+	}
 	return do()
 }
 
+// giveAway makes a file belong to whom the directory belongs to: a command that root
+// runs must not leave files that the daemon can't write.
+func (d *DeadLetters) giveAway(name string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(d.dir)
+	if err != nil {
+		return fmt.Errorf("look at the dead letters: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	if err := os.Chown(filepath.Join(d.dir, name), int(owner.Uid), int(owner.Gid)); err != nil {
+		return fmt.Errorf("give a file of the dead letters to their owner: %w", err)
+	}
+	return nil
+}
+
 // add appends a letter durably. It returns [ErrFull] when the tenant has no room.
-func (d *DeadLetters) add(tenant string, letter Letter) error {
+func (d *DeadLetters) add(ctx context.Context, tenant string, letter Letter) error {
 	letter.ID = uuid.NewString()
 	line, err := encodeLetters([]Letter{letter})
 	if err != nil {
 		return err
 	}
-	return d.locked(func() error { return d.append(tenant, lettersExt, line, d.maxBytes) })
+	return d.locked(ctx, func() error { return d.append(tenant, lettersExt, line, d.maxBytes) })
 }
 
 func encodeLetters(letters []Letter) ([]byte, error) {
@@ -104,6 +131,9 @@ func (d *DeadLetters) append(tenant, ext string, lines []byte, maxBytes int64) (
 	}
 	if maxBytes > 0 && info.Size()+int64(len(lines)) > maxBytes {
 		return fmt.Errorf("the dead letters of %s: %w", tenant, ErrFull)
+	}
+	if err := d.giveAway(tenant + ext); err != nil {
+		return err
 	}
 	if _, err = f.Write(lines); err == nil {
 		err = f.Sync()
@@ -145,8 +175,8 @@ func (d *DeadLetters) tenants(ext string) ([]string, error) {
 }
 
 // List returns a tenant's letters, the oldest first.
-func (d *DeadLetters) List(tenant string) (letters []Letter, err error) {
-	err = d.locked(func() error {
+func (d *DeadLetters) List(ctx context.Context, tenant string) (letters []Letter, err error) {
+	err = d.locked(ctx, func() error {
 		letters, err = d.read(tenant, lettersExt)
 		return err
 	})
@@ -183,8 +213,8 @@ func (d *DeadLetters) read(tenant, ext string) ([]Letter, error) {
 }
 
 // Purge removes those letters of a tenant that match, and returns how many.
-func (d *DeadLetters) Purge(tenant string, match func(Letter) bool) (n int, err error) {
-	err = d.locked(func() error {
+func (d *DeadLetters) Purge(ctx context.Context, tenant string, match func(Letter) bool) (n int, err error) {
+	err = d.locked(ctx, func() error {
 		removed, err := d.take(tenant, match, func([]byte) error { return nil })
 		n = len(removed)
 		return err
@@ -194,8 +224,8 @@ func (d *DeadLetters) Purge(tenant string, match func(Letter) bool) (n int, err 
 
 // Retry has those letters of a tenant that match delivered again, by the daemon
 // that runs or the next that does, and returns how many.
-func (d *DeadLetters) Retry(tenant string, match func(Letter) bool) (n int, err error) {
-	err = d.locked(func() error {
+func (d *DeadLetters) Retry(ctx context.Context, tenant string, match func(Letter) bool) (n int, err error) {
+	err = d.locked(ctx, func() error {
 		moved, err := d.take(tenant, match, func(lines []byte) error { return d.append(tenant, retryExt, lines, 0) })
 		n = len(moved)
 		return err
@@ -244,10 +274,10 @@ func (d *DeadLetters) replace(tenant, ext string, letters []Letter) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, lines, 0o600); err != nil {
+	if err := renameio.WriteFile(path, lines, 0o600, renameio.WithTempDir(d.dir)); err != nil {
 		return fmt.Errorf("write the dead letters: %w", err)
 	}
-	return nil
+	return d.giveAway(tenant + ext)
 }
 
 // retryEvery is how often the queue looks for letters to deliver again.
@@ -257,45 +287,61 @@ const retryEvery = time.Second
 func (q *Queue) retryDead(ctx context.Context) {
 	ticker := time.NewTicker(retryEvery)
 	defer ticker.Stop()
+	// Letters that were appended and couldn't be taken out of their file, on a full
+	// disk, are not appended again.
+	appended := map[string]bool{}
+	failing := false
 	for {
 		select {
 		case <-ticker.C:
-			if err := q.dead.retry(func(tenant string, l Letter) error {
-				return q.Append(ctx, tenant, Request{Body: l.Body, Items: l.Items})
-			}); err != nil && ctx.Err() == nil {
-				q.opts.Log.Warn("dead letters are not delivered again yet", "err", err)
-			}
 		case <-ctx.Done():
 			return
 		}
+		err := q.dead.retry(ctx, func(tenant string, l Letter) error {
+			if appended[l.ID] {
+				return nil
+			}
+			err := q.Append(ctx, tenant, Request{Body: l.Body, Items: l.Items})
+			appended[l.ID] = err == nil
+			return err
+		})
+		if err == nil {
+			clear(appended)
+		} else if !failing && ctx.Err() == nil {
+			q.opts.Log.Warn("dead letters are not delivered again yet", "err", err)
+		}
+		failing = err != nil
 	}
 }
 
 // retry hands the letters that are to be delivered again to deliver, and forgets
 // those for which it returns nil.
-func (d *DeadLetters) retry(deliver func(tenant string, l Letter) error) error {
+func (d *DeadLetters) retry(ctx context.Context, deliver func(tenant string, l Letter) error) error {
 	tenants, err := d.tenants(retryExt)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, tenant := range tenants {
-		errs = append(errs, d.locked(func() error {
-			letters, err := d.read(tenant, retryExt)
-			if err != nil {
-				return err
-			}
-			done := 0
-			for done < len(letters) && err == nil {
-				if err = deliver(tenant, letters[done]); err == nil {
-					done++
-				}
-			}
-			if done == 0 && len(letters) > 0 {
-				return err
-			}
-			return errors.Join(err, d.replace(tenant, retryExt, letters[done:]))
-		}))
+		errs = append(errs, d.locked(ctx, func() error { return d.retryOf(tenant, deliver) }))
 	}
 	return errors.Join(errs...)
+}
+
+func (d *DeadLetters) retryOf(tenant string, deliver func(tenant string, l Letter) error) error {
+	letters, err := d.read(tenant, retryExt)
+	if err != nil {
+		return err
+	}
+	done := 0
+	for done < len(letters) {
+		if err = deliver(tenant, letters[done]); err != nil {
+			break
+		}
+		done++
+	}
+	if done == 0 && err != nil {
+		return err // the file is as it was
+	}
+	return errors.Join(err, d.replace(tenant, retryExt, letters[done:]))
 }

@@ -20,9 +20,9 @@ const (
 	sendTimeout = 30 * time.Second
 	minBackoff  = 50 * time.Millisecond
 	maxBackoff  = 5 * time.Second
-	// maxDeliveries bounds the requests under way. A tenant has one at a time, and
-	// none while it waits to try again.
-	maxDeliveries = 128
+	// maxDeliveries bounds the requests under way, and in memory for it. A tenant has
+	// one at a time, and none while it waits to try again.
+	maxDeliveries = 64
 )
 
 // deliverLocked sees to it that a line is delivered.
@@ -62,22 +62,18 @@ func (q *Queue) next(l *line) (batch []entry, rewinds int) {
 // deliverBatch delivers entries of a line as one request. It returns false when
 // ctx ended first.
 func (q *Queue) deliverBatch(ctx context.Context, l *line, batch []entry, rewinds int) bool {
-	body, ok := q.load(ctx, l, batch)
-	if !ok {
-		return false
-	}
 	items := 0
 	for _, e := range batch {
 		items += e.items
 	}
-	life := q.life()
-	if len(body) > 0 {
-		if life, ok = q.send(ctx, l.tenant, Request{Body: body, Items: items}); !ok {
-			return false
-		}
+	life, ok := q.send(ctx, delivery{
+		tenant: l.tenant, items: items,
+		body: func() ([]byte, bool) { return q.load(ctx, l, batch) },
+	})
+	if ok {
+		q.sent(l, rewinds, len(batch), life)
 	}
-	q.sent(l, rewinds, len(batch), life)
-	return true
+	return ok
 }
 
 // life is that of the engine's process, if it has one that can lose what it took.
@@ -142,7 +138,7 @@ func (q *Queue) foundDamaged(l *line, e entry) {
 	q.metrics.damaged.Inc()
 	q.opts.Log.Error("a request can't be delivered: its record on disk is damaged; a copy of the segment is kept",
 		"tenant", l.tenant, "items", e.items, "segment", q.log.file(e.at.segment), "offset", e.at.offset, "copies", q.damagedPath())
-	if err := q.log.keepDamaged(e.at.segment, q.damagedPath()); err != nil {
+	if err := q.log.keepDamaged(e.at.segment); err != nil {
 		q.opts.Log.Error("no copy was kept", "err", err)
 	}
 }
@@ -163,72 +159,98 @@ func newBackoff() *backoff.ExponentialBackOff {
 	return wait
 }
 
+// delivery is a request on its way.
+type delivery struct {
+	tenant string
+	items  int
+	// body returns the request, empty if nothing is left of it; ok is false when the
+	// delivery's context ended first. It is called anew for each attempt, so that what
+	// waits to be tried again isn't in memory.
+	body func() (body []byte, ok bool)
+}
+
+// half is a part of a delivery that was refused.
+func (d delivery) half(body []byte, items int) delivery {
+	return delivery{tenant: d.tenant, items: items, body: func() ([]byte, bool) { return body, true }}
+}
+
 // send sends a request until the engine has stored it, or what it refuses of it
 // stands alone and is a dead letter. It returns the process's life from before the
 // attempt that counted, so that waiting for a process to start doesn't look like
 // its end, and false when ctx ended first.
-func (q *Queue) send(ctx context.Context, tenant string, req Request) (life uint64, ok bool) {
+func (q *Queue) send(ctx context.Context, d delivery) (life uint64, ok bool) {
 	wait := newBackoff()
 	for attempt := 1; ; attempt++ {
-		life := q.life()
-		err := q.sendOnce(ctx, tenant, req.Body)
-		if err == nil {
+		life, refused, err := q.attempt(ctx, d)
+		switch {
+		case err == nil:
 			q.metrics.delivered.WithLabelValues("stored").Inc()
 			return life, true
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return 0, false
-		}
-		verdict := q.opts.Verdict(err)
-		if verdict.Permanent {
-			return q.refused(ctx, tenant, req, err)
+		case refused != nil:
+			return q.refused(ctx, d, refused, err)
 		}
 		q.metrics.retries.Inc()
 		if attempt == 1 {
-			q.opts.Log.Warn("delivery waits", "tenant", tenant, "err", err)
+			q.opts.Log.Warn("delivery waits", "tenant", d.tenant, "err", err)
 		}
-		if !sleep(ctx, max(verdict.RetryAfter, wait.NextBackOff())) {
+		if !sleep(ctx, max(q.opts.Verdict(err).RetryAfter, wait.NextBackOff())) {
 			return 0, false
 		}
 	}
 }
 
-func (q *Queue) sendOnce(ctx context.Context, tenant string, body []byte) error {
+// attempt sends a request once, when it is its turn. With an error for good it
+// returns what was refused.
+func (q *Queue) attempt(ctx context.Context, d delivery) (life uint64, refused []byte, err error) {
 	select {
 	case q.slots <- struct{}{}:
 		defer func() { <-q.slots }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, nil, ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	body, ok := d.body()
+	if !ok {
+		return 0, nil, ctx.Err()
+	}
+	life = q.life()
+	if len(body) == 0 {
+		return life, nil, nil
+	}
+	soon, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	return q.opts.Send(ctx, tenant, body)
+	err = q.opts.Send(soon, d.tenant, body)
+	if err != nil && q.opts.Verdict(err).Permanent {
+		refused = body
+	}
+	return life, refused, err
 }
 
 // refused sends a request that the engine refused in two halves, so that only
 // what is bad isn't stored. What can't be halved becomes a dead letter.
-func (q *Queue) refused(ctx context.Context, tenant string, req Request, reason error) (life uint64, ok bool) {
+func (q *Queue) refused(ctx context.Context, d delivery, body []byte, reason error) (life uint64, ok bool) {
 	if q.opts.Codec != nil {
-		if first, second, ok := q.opts.Codec.Split(req.Body); ok {
-			if life, ok = q.send(ctx, tenant, Request{Body: first, Items: req.Items / 2}); !ok {
+		if first, second, ok := q.opts.Codec.Split(body); ok {
+			if life, ok = q.send(ctx, d.half(first, d.items/2)); !ok {
 				return 0, false
 			}
 			// The first half's life counts: it can only be the earlier one.
-			_, ok = q.send(ctx, tenant, Request{Body: second, Items: req.Items - req.Items/2})
+			_, ok = q.send(ctx, d.half(second, d.items-d.items/2))
 			return life, ok
 		}
 	}
 	wait := newBackoff()
 	for attempt := 1; ; attempt++ {
-		err := q.Bury(ctx, tenant, reason.Error(), req)
+		err := q.Bury(ctx, d.tenant, reason.Error(), Request{Body: body, Items: d.items})
 		if err == nil {
 			q.metrics.delivered.WithLabelValues("refused").Inc()
-			q.opts.Log.Warn("the engine refused something; it is kept as a dead letter (see invoscope queue dead)", "tenant", tenant, "err", reason)
+			q.opts.Log.Warn("the engine refused something; it is kept as a dead letter (see invoscope queue dead)", "tenant", d.tenant, "err", reason)
 			return q.life(), true
 		}
 		if attempt == 1 {
 			q.opts.Log.Error("delivery waits: the engine refused something, and it can't be kept as a dead letter (see invoscope queue dead)",
-				"tenant", tenant, "err", err, "reason", reason)
+				"tenant", d.tenant, "err", err, "reason", reason)
 		}
 		if !sleep(ctx, wait.NextBackOff()) {
 			return 0, false

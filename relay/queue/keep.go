@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -78,7 +79,6 @@ func (q *Queue) resendUnless(life uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var lost []*line
-	groups := q.kept.groups[:0:0]
 	for _, g := range q.kept.groups {
 		if g.life != life && g.rewinds == g.line.rewinds {
 			lost = append(lost, g.line)
@@ -88,16 +88,12 @@ func (q *Queue) resendUnless(life uint64) {
 			g.line.rewind()
 		}
 	}
-	for _, g := range q.kept.groups {
-		if g.rewinds == g.line.rewinds {
-			groups = append(groups, g)
-		}
+	if len(lost) == 0 {
+		return
 	}
-	q.kept.groups = groups
+	q.kept.groups = slices.DeleteFunc(q.kept.groups, func(g group) bool { return g.rewinds != g.line.rewinds })
 	for _, l := range lost {
 		q.deliverLocked(l)
 	}
-	if len(lost) > 0 {
-		q.opts.Log.Warn("the engine's process ended; what it may have forgotten is delivered again", "tenants", len(lost))
-	}
+	q.opts.Log.Warn("the engine's process ended; what it may have forgotten is delivered again", "tenants", len(lost))
 }

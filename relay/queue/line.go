@@ -44,7 +44,7 @@ func (l *line) order() {
 
 // waitingSince is how long the first entry that isn't delivered has waited.
 func (l *line) waitingSince(now time.Time) time.Duration {
-	if l.sent == len(l.entries) {
+	if l.sent == len(l.entries) || l.entries[l.sent].time.IsZero() { // or of version 1
 		return 0
 	}
 	return now.Sub(l.entries[l.sent].time)

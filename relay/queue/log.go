@@ -29,9 +29,10 @@ const (
 // goes when nothing in it is needed any more. One goroutine writes; any may read
 // and let go.
 type segmentLog struct {
-	wal    *wlog.WL
-	sync   bool  // each write, before it returns
-	rotate int64 // the size from which a segment is ended
+	wal     *wlog.WL
+	damaged string // where copies of damaged segments are kept
+	sync    bool   // each write, before it returns
+	rotate  int64  // the size from which a segment is ended
 
 	truncating sync.Mutex // held while segments are removed, before mu
 
@@ -46,9 +47,9 @@ type segmentLog struct {
 }
 
 // openLog reads what is in dir, hands each record to replay, and opens a new
-// segment for writing. A segment that is torn or damaged is read up to the
-// damage, never keeps the later ones from being read, and is kept in the
-// directory damaged. A segment that can't be read is an error.
+// segment for writing. A segment that is torn or damaged is read up to the damage,
+// and never keeps the later ones from being read; of a damaged one a copy is kept in
+// the directory damaged. A segment that can't be read is an error.
 func openLog(dir, damaged string, log *slog.Logger, replay func(record, location)) (_ *segmentLog, err error) {
 	wal, err := wlog.NewSize(log, nil, dir, segmentBytes, compression.None)
 	if err != nil {
@@ -63,20 +64,33 @@ func openLog(dir, damaged string, log *slog.Logger, replay func(record, location
 	if err != nil {
 		return nil, fmt.Errorf("list the log's segments: %w", err)
 	}
-	l := &segmentLog{wal: wal, sync: true, rotate: rotateBytes, active: last, oldest: first, needed: map[int]int{}, lengths: map[int]int64{}}
+	l := &segmentLog{wal: wal, damaged: damaged, sync: true, rotate: rotateBytes, active: last, oldest: first, needed: map[int]int{}, lengths: map[int]int64{}}
 	for i := first; i < last; i++ {
-		if err := l.readSegment(i, replay); err != nil {
-			if !isDamage(err) {
-				return nil, fmt.Errorf("read the log: %w", err)
-			}
-			if err := l.keepDamaged(i, damaged); err != nil {
-				return nil, err
-			}
-			log.Warn("a segment of the queue's log is damaged; what stands before the damage is delivered, and a copy is kept",
-				"segment", l.file(i), "copies", damaged, "err", err)
+		end, err := l.readSegment(i, replay)
+		if err != nil && !isDamage(err) {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		if err != nil {
+			l.reportDamage(log, i, end, err)
 		}
 	}
 	return l, nil
+}
+
+// reportDamage tells of a segment that is damaged behind offset. What stands behind a
+// torn tail nobody was told was stored: the process was killed while it wrote. If a
+// record begins behind the damage, it is of something else, and a copy is kept.
+func (l *segmentLog) reportDamage(log *slog.Logger, segment int, offset int64, damage error) {
+	more, err := recordBegins(l.file(segment), offset)
+	if err == nil && !more {
+		log.Info("a segment of the queue's log ends in a part of a record that was never acknowledged", "segment", l.file(segment))
+		return
+	}
+	if kept := l.keepDamaged(segment); kept != nil {
+		damage = errors.Join(damage, kept)
+	}
+	log.Error("a segment of the queue's log is damaged; what stands before the damage is delivered, what stands behind is not, and a copy is kept",
+		"segment", l.file(segment), "offset", offset, "copies", l.damaged, "err", damage)
 }
 
 func (l *segmentLog) file(segment int) string { return wlog.SegmentName(l.wal.Dir(), segment) }
@@ -89,24 +103,36 @@ func isDamage(err error) bool {
 	return errors.As(err, &corruption) && !errors.As(err, &errno)
 }
 
+// maxDamaged bounds the copies of damaged segments.
+const maxDamaged = 16
+
 // keepDamaged links a segment into another directory, since it is removed from
 // the log when what could be read of it is delivered.
-func (l *segmentLog) keepDamaged(segment int, dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func (l *segmentLog) keepDamaged(segment int) error {
+	if err := os.MkdirAll(l.damaged, 0o700); err != nil {
 		return fmt.Errorf("keep a damaged segment: %w", err)
 	}
+	copies, err := os.ReadDir(l.damaged)
+	if err != nil {
+		return fmt.Errorf("keep a damaged segment: %w", err)
+	}
+	if len(copies) >= maxDamaged {
+		return fmt.Errorf("keep a damaged segment: %d are kept already", len(copies))
+	}
 	file := l.file(segment)
-	err := os.Link(file, filepath.Join(dir, filepath.Base(file)))
-	if err != nil && !errors.Is(err, fs.ErrExist) { // an earlier start kept it: numbers aren't used again
+	err = os.Link(file, filepath.Join(l.damaged, filepath.Base(file)))
+	if err != nil && !errors.Is(err, fs.ErrExist) { // kept before: numbers aren't used again
 		return fmt.Errorf("keep a damaged segment: %w", err)
 	}
 	return nil
 }
 
-func (l *segmentLog) readSegment(i int, replay func(record, location)) error {
+// readSegment hands a segment's records to replay and returns where the next would
+// begin.
+func (l *segmentLog) readSegment(i int, replay func(record, location)) (end int64, err error) {
 	segment, err := wlog.OpenReadSegment(l.file(i))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	src := wlog.NewSegmentBufReader(segment)
 	defer closeQuietly(src)
@@ -114,14 +140,14 @@ func (l *segmentLog) readSegment(i int, replay func(record, location)) error {
 		l.setLength(i, info.Size())
 	}
 	reader := wlog.NewReader(src)
-	for at := int64(0); reader.Next(); at = begin(reader.Offset()) {
+	for ; reader.Next(); end = begin(reader.Offset()) {
 		r, err := parseRecord(reader.Record())
 		if err != nil {
-			return err
+			return end, err
 		}
-		replay(r, location{segment: i, offset: at, size: len(r)})
+		replay(r, location{segment: i, offset: end, size: len(r)})
 	}
-	return reader.Err()
+	return end, reader.Err()
 }
 
 // closeQuietly closes what was only read from: there is nothing to lose.

@@ -160,7 +160,10 @@ func Open(o Options) (*Queue, error) {
 	q.log.sync = o.Fsync != FsyncNever
 	q.replayed()
 	q.measure()
-	return q, q.log.truncate()
+	if err := q.log.truncate(); err != nil {
+		return nil, errors.Join(err, q.Close())
+	}
+	return q, nil
 }
 
 func (q *Queue) checkpointPath() string { return filepath.Join(q.opts.Dir, "checkpoint.json") }
@@ -274,8 +277,8 @@ func (q *Queue) releaseLocked(l *line, n int64) {
 
 // Bury keeps a request that will not be delivered as a dead letter of its tenant,
 // durably. It returns [ErrFull] when there is no room.
-func (q *Queue) Bury(_ context.Context, tenant, reason string, req Request) error {
-	if err := q.dead.add(tenant, Letter{Time: q.opts.Now(), Reason: reason, Items: req.Items, Body: req.Body}); err != nil {
+func (q *Queue) Bury(ctx context.Context, tenant, reason string, req Request) error {
+	if err := q.dead.add(ctx, tenant, Letter{Time: q.opts.Now(), Reason: reason, Items: req.Items, Body: req.Body}); err != nil {
 		return err
 	}
 	q.metrics.buried.WithLabelValues(tenant).Add(float64(req.Items))

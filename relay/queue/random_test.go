@@ -169,7 +169,7 @@ func testNothingIsLost(t *testing.T, forgets bool) {
 	})
 	c.save()
 	for tenant, items := range acked {
-		letters, err := q.dead.List(tenant)
+		letters, err := q.dead.List(t.Context(), tenant)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,7 @@ func TestOnlyWhatIsBadBecomesADeadLetter(t *testing.T) {
 	if got := received(e, "acme"); !slices.Equal(got, []string{"a", "b", "c", "d", "e", "after"}) {
 		t.Errorf("received %q", got)
 	}
-	letters, err := q.dead.List("acme")
+	letters, err := q.dead.List(t.Context(), "acme")
 	if err != nil || len(letters) != 2 {
 		t.Fatalf("dead letters: %+v, %v", letters, err)
 	}
@@ -112,14 +112,14 @@ func TestFullDeadLettersHoldUpTheTenantOnly(t *testing.T) {
 	mustAppend(t, q, "globex", "good")
 	eventually(t, "the other tenant's is delivered", func() bool { return len(e.stored("globex")) == 1 })
 	eventually(t, "there is no room", func() bool {
-		letters, err := q.dead.List("acme")
+		letters, err := q.dead.List(t.Context(), "acme")
 		return err == nil && len(letters) == 1 && errors.Is(q.Bury(context.Background(), "acme", "why", request("bad")), ErrFull)
 	})
 	if got := e.stored("acme"); len(got) != 0 {
 		t.Errorf("received %q over the head of what can't be kept", got)
 	}
 	for len(e.stored("acme")) == 0 {
-		if _, err := q.dead.Purge("acme", func(Letter) bool { return true }); err != nil {
+		if _, err := q.dead.Purge(t.Context(), "acme", func(Letter) bool { return true }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,21 +146,21 @@ func TestDeadLettersAreRetried(t *testing.T) {
 	}
 	var letters []Letter
 	eventually(t, "they are dead letters", func() bool {
-		letters, err = commands.List("acme")
+		letters, err = commands.List(t.Context(), "acme")
 		return err == nil && len(letters) == 3
 	})
 	e.mu.Lock()
 	bad = false
 	e.mu.Unlock()
 	retry := func(l Letter) bool { return l.ID == letters[1].ID }
-	if n, err := commands.Retry("acme", retry); n != 1 || err != nil {
+	if n, err := commands.Retry(t.Context(), "acme", retry); n != 1 || err != nil {
 		t.Fatalf("retried %d, %v", n, err)
 	}
 	eventually(t, "it is delivered", func() bool { return len(e.stored("acme")) == 1 })
 	stop()
 
 	// What is to be retried while no queue runs waits for the next.
-	if n, err := commands.Retry("acme", func(l Letter) bool { return l.ID == letters[2].ID }); n != 1 || err != nil {
+	if n, err := commands.Retry(t.Context(), "acme", func(l Letter) bool { return l.ID == letters[2].ID }); n != 1 || err != nil {
 		t.Fatalf("retried %d, %v", n, err)
 	}
 	q = open(t, dir, e)
@@ -169,7 +169,7 @@ func TestDeadLettersAreRetried(t *testing.T) {
 	if got := e.stored("acme"); !slices.Equal(got, []string{"bad 2", "bad 3"}) {
 		t.Errorf("received %q", got)
 	}
-	if n, err := commands.Purge("acme", func(Letter) bool { return true }); n != 1 || err != nil {
+	if n, err := commands.Purge(t.Context(), "acme", func(Letter) bool { return true }); n != 1 || err != nil {
 		t.Errorf("purged %d, %v", n, err)
 	}
 	if tenants, err := commands.Tenants(); len(tenants) != 0 || err != nil {
@@ -184,15 +184,15 @@ func TestTornLetterSpoilsNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []func() error{
-		func() error { return d.add("acme", Letter{Reason: "one"}) },
+		func() error { return d.add(t.Context(), "acme", Letter{Reason: "one"}) },
 		func() error { return d.append("acme", lettersExt, []byte(`{"id":"torn`), 0) },
-		func() error { return d.add("acme", Letter{Reason: "two"}) },
+		func() error { return d.add(t.Context(), "acme", Letter{Reason: "two"}) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	letters, err := d.List("acme")
+	letters, err := d.List(t.Context(), "acme")
 	if err != nil || len(letters) != 2 || letters[0].Reason != "one" || letters[1].Reason != "two" {
 		t.Errorf("%+v, %v", letters, err)
 	}

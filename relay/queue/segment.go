@@ -117,3 +117,50 @@ func fragmentType(first, last bool) byte {
 		return fragmentMiddle
 	}
 }
+
+// recordBegins reports whether a sound fragment begins a record behind the one at
+// offset, which is damaged. Of a record that was torn nothing but middle fragments
+// can stand there.
+func recordBegins(file string, offset int64) (bool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, fmt.Errorf("look behind the damage: %w", err)
+	}
+	defer f.Close()
+	page := make([]byte, pageBytes)
+	for own := true; ; own = false { // whether the page begins with the damaged record itself
+		n, err := f.ReadAt(page[:pageBytes-offset%pageBytes], offset)
+		if beginsIn(page[:n], own) {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look behind the damage: %w", err)
+		}
+		offset += int64(n)
+	}
+}
+
+// beginsIn looks at the fragments of a page. It steps over a first one that is
+// damaged, whose length may still be right, and over one that is the record's own.
+func beginsIn(page []byte, own bool) bool {
+	for first := true; len(page) >= fragmentBytes; first = false {
+		end := fragmentBytes + int(binary.BigEndian.Uint16(page[1:]))
+		if end > len(page) {
+			return false
+		}
+		sound := crc32.Checksum(page[fragmentBytes:end], castagnoli) == binary.BigEndian.Uint32(page[3:])
+		kind := page[0]
+		switch {
+		case first && own:
+		case sound && (kind == fragmentFull || kind == fragmentFirst):
+			return true
+		case !sound && !first:
+			return false
+		}
+		page = page[end:]
+	}
+	return false
+}

@@ -73,7 +73,7 @@ func (q Queue) problems(maxRequest Bytes) []Problem {
 	check(q.TenantMaxBytes >= maxRequest, "queue.tenant_max_bytes", "must be at least ingest.max_request_bytes")
 	check(q.MaxBytes >= q.TenantMaxBytes, "queue.max_bytes", "must be at least queue.tenant_max_bytes")
 	check(q.MaxAge >= minAge, "queue.max_age", "must be at least a minute")
-	check(q.DeadMaxBytes >= maxRequest, "queue.dead_max_bytes", "must be at least ingest.max_request_bytes")
+	check(q.DeadMaxBytes >= 2*maxRequest, "queue.dead_max_bytes", "must be at least twice ingest.max_request_bytes: letters are kept as text")
 	return list
 }
 
