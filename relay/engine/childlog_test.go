@@ -130,6 +130,41 @@ func TestChildLogWhileStopping(t *testing.T) {
 	}
 }
 
+// What the engines write when their disk is full.
+const (
+	lokiDiskFull  = `level=error ts=2026-11-25T01:20:00.0Z caller=instance.go:269 msg="Error writing to WAL, disk full, no further messages will be logged for this error"`
+	tempoDiskFull = `level=error ts=2026-11-25T01:20:00.0Z caller=flush.go:184 tenant=acme msg="failed to cut traces" err="x: no space left on device"`
+)
+
+func TestChildLogTellsOfALoss(t *testing.T) {
+	for name, tt := range map[string]struct {
+		isLosing func(logRecord) bool
+		line     string
+		want     bool
+	}{
+		"loki, disk full":       {isLokiLosing, lokiDiskFull, true},
+		"loki, something else":  {isLokiLosing, `level=error msg="failed to flush" err="no space left on device"`, false},
+		"tempo, disk full":      {isTempoLosing, tempoDiskFull, true},
+		"tempo, no block":       {isTempoLosing, `level=error msg="failed to cut block" err="no space left on device"`, true},
+		"tempo, something else": {isTempoLosing, `level=error msg="failed to complete block" err="no space left on device"`, false},
+		"no such line is known": {nil, tempoDiskFull, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logs := newChildLog(slog.New(slog.DiscardHandler), kind{isLosing: tt.isLosing})
+			logs.copy(strings.NewReader("level=info msg=begins\n" + strings.Repeat(tt.line+"\n", 2)))
+			got := false
+			select {
+			case <-logs.losing:
+				got = true
+			default:
+			}
+			if got != tt.want {
+				t.Errorf("losing: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	f.Add([]byte(`level=info ts=2026-01-02T03:04:05.6Z caller=main.go:1 msg="Starting \"it\"" n=1`))
 	f.Add([]byte("panic: x\x00\xff"))

@@ -98,6 +98,7 @@ func serveFake(neverReady bool) (*http.Server, error) {
 		}
 	})
 	mux.HandleFunc("GET /crash", func(http.ResponseWriter, *http.Request) { os.Exit(6) })
+	mux.HandleFunc("GET /diskfull", func(http.ResponseWriter, *http.Request) { fmt.Fprintln(os.Stderr, lokiDiskFull) })
 	mux.HandleFunc("POST /loki/api/v1/push", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusNoContent)

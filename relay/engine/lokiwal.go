@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 // (pkg/ingester/recovery.go, recoverGeneric: the reader's error isn't looked at after
 // its loop). It must run while Loki doesn't.
 func repairLokiLog(dataDir string, _ time.Duration) (repaired []string, err error) {
-	segments, err := filepath.Glob(filepath.Join(dataDir, "wal", "[0-9]*"))
+	// wlog names a segment by a number of eight digits.
+	segments, err := filepath.Glob(filepath.Join(dataDir, "wal", strings.Repeat("[0-9]", 8)))
 	if err != nil {
 		return nil, fmt.Errorf("list the segments of Loki's log: %w", err)
 	}

@@ -117,6 +117,26 @@ invoscope_engine_up{engine="loki"} 1
 	})
 }
 
+// The next one gets from the queue what this one acknowledged and didn't write.
+func TestEngineThatLosesWhatItAcknowledgedIsKilled(t *testing.T) {
+	eachMechanism(t, "", func(t *testing.T, opts EmbeddedOptions) {
+		e := NewLoki(opts)
+		runFake(t, e)
+		mustBecomeReady(t, e)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://engine/diskfull", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := e.RoundTrip(req); err == nil { // or it was killed at once
+			resp.Body.Close()
+		}
+		until(t, "a second incarnation that is ready", func() bool {
+			n, _ := e.Incarnation()
+			return n == 2 && e.Ready(t.Context()) == nil
+		})
+	})
+}
+
 // recorder collects log records.
 type recorder struct {
 	mu      sync.Mutex

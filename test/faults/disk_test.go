@@ -3,36 +3,68 @@
 package faults
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// diskSize is the size of the disk under the queue: room for what the faults of
-// the test make wait, and little enough to fill in a moment.
-const diskSize = "96m"
+// The sizes of the disks: room for what the faults of the test make wait, and for
+// what the engines keep of it, and little enough to fill in a moment.
+const (
+	queueDiskSize = "96m"
+	dataDiskSize  = "1g"
+)
 
 // smallDisk is a file system of its own that can be filled.
 type smallDisk struct {
+	name   string
 	filler string
 	full   atomic.Bool
 }
 
-// isFull works on a nil disk too.
-func (d *smallDisk) isFull() bool { return d != nil && d.full.Load() }
+// diskIsFull tells whether one of the disks is.
+func (s *site) diskIsFull() bool {
+	return slices.ContainsFunc(s.disks, func(d *smallDisk) bool { return d.full.Load() })
+}
+
+// mountDisks puts a disk under the queue, and one under the engines that the daemon
+// runs, so that each may be full alone and both at once.
+func (s *site) mountDisks(remote bool) error {
+	queue := filepath.Join(s.options.DataDir, "queue")
+	disks := []struct{ name, dir, size string }{{"engines'", s.options.DataDir, dataDiskSize}, {"queue's", queue, queueDiskSize}}
+	if remote {
+		disks = disks[1:]
+	}
+	for _, d := range disks {
+		if err := os.MkdirAll(d.dir, 0o700); err != nil {
+			return err
+		}
+		disk, err := mountSmallDisk(s.t, d.dir, d.size)
+		if err != nil {
+			return err
+		}
+		disk.name = d.name
+		s.disks = append(s.disks, disk)
+	}
+	return nil
+}
 
 // mountSmallDisk mounts a tmpfs at dir, which takes root and Linux.
-func mountSmallDisk(t *testing.T, dir string) (*smallDisk, error) {
+func mountSmallDisk(t *testing.T, dir, size string) (*smallDisk, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("mounting a file system takes root")
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "mode=0700,size="+diskSize, "invoscope-faults", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "mode=0700,size="+size, "invoscope-faults", dir).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("mount a file system: %w: %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -41,6 +73,15 @@ func mountSmallDisk(t *testing.T, dir string) (*smallDisk, error) {
 		}
 	})
 	return &smallDisk{filler: filepath.Join(dir, "filler")}, nil
+}
+
+// fillDisks fills several until ctx ends.
+func fillDisks(ctx context.Context, disks []*smallDisk) error {
+	var group errgroup.Group
+	for _, d := range disks {
+		group.Go(func() error { return d.fill(ctx.Done()) })
+	}
+	return group.Wait()
 }
 
 // fill leaves no room, and takes what becomes free meanwhile, until done is
@@ -54,12 +95,12 @@ func (d *smallDisk) fill(done <-chan struct{}) error {
 	defer d.full.Store(false)
 	defer os.Remove(d.filler)
 	defer file.Close()
-	block := make([]byte, 64<<10)
+	block := make([]byte, 1<<20)
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		// From large to small, to the last page.
-		for size := len(block); size >= 512; {
+		// From large to small, to the last byte.
+		for size := len(block); size > 0; {
 			_, err := file.Write(block[:size])
 			switch {
 			case errors.Is(err, syscall.ENOSPC):

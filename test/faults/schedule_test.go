@@ -129,11 +129,11 @@ func (s *site) processes(length time.Duration) lane {
 }
 
 func (s *site) restart(context.Context, *rand.Rand, time.Duration) (bool, error) {
-	wasFull := s.disk.isFull()
+	wasFull := s.diskIsFull()
 	if err := s.current().Terminate(); err != nil {
 		s.current().Kill()
 		// What a full disk keeps it from writing down it may complain about.
-		if !wasFull && !s.disk.isFull() {
+		if !wasFull && !s.diskIsFull() {
 			s.t.Errorf("the daemon did not stop in order: %v", err)
 		}
 	}
@@ -170,12 +170,18 @@ func (s *site) surroundings(maxHold time.Duration) lane {
 		hold(ctx, d)
 		return true, errors.Join(err, s.stepClock(0))
 	})
-	if s.disk != nil {
-		add("disk full", func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
+	full := func(name string, disks []*smallDisk) {
+		add(name+" disk full", func(ctx context.Context, _ *rand.Rand, d time.Duration) (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, d)
 			defer cancel()
-			return true, s.disk.fill(ctx.Done())
+			return true, fillDisks(ctx, disks)
 		})
+	}
+	for i, disk := range s.disks {
+		full(disk.name, s.disks[i:i+1])
+	}
+	if len(s.disks) > 1 {
+		full("whole", s.disks)
 	}
 	for _, engine := range []string{"loki", "tempo"} {
 		p := s.proxies[engine]
@@ -206,11 +212,19 @@ var misbehaviours = []struct {
 	{"loses requests", 1, loseRequest},
 }
 
-// tear puts after the end of both logs what a write that was cut off, or never
-// reached the disk, leaves there.
+// tear puts after the end of the queue's logs, and of that of a Loki that the
+// daemon runs, what a write that was cut off, or never reached the disk, leaves there.
 func (s *site) tear(rng *rand.Rand) error {
-	for _, signal := range []string{"logs", "traces"} {
-		segment, err := lastSegment(filepath.Join(s.options.DataDir, "queue", signal, "log"))
+	logs := []string{filepath.Join("queue", "logs", "log"), filepath.Join("queue", "traces", "log")}
+	if s.engines == nil {
+		// Nothing may come after what is torn.
+		if err := s.awaitEnd("loki"); err != nil {
+			return err
+		}
+		logs = append(logs, filepath.Join("loki", "wal"))
+	}
+	for _, log := range logs {
+		segment, err := lastSegment(filepath.Join(s.options.DataDir, log))
 		if err != nil {
 			return err
 		}

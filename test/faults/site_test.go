@@ -22,7 +22,7 @@ import (
 type site struct {
 	t         *testing.T
 	options   harness.Options
-	disk      *smallDisk                 // under the queue; nil when there is none
+	disks     []*smallDisk               // that can be filled
 	engines   map[string]*harness.Engine // those that the daemon doesn't run
 	proxies   map[string]*proxy          // in front of them
 	began     time.Time
@@ -51,13 +51,8 @@ func newSite(t *testing.T, remote bool) *site {
 		s.options.Flags = append(s.options.Flags, flag, fixedAddress(t))
 	}
 	s.options.Output = s.openLog()
-	queue := filepath.Join(s.options.DataDir, "queue")
-	if err := os.MkdirAll(queue, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if s.disk, err = mountSmallDisk(t, queue); err != nil {
-		t.Logf("the disk doesn't fill up in this run: %v", err)
+	if err := s.mountDisks(remote); err != nil {
+		t.Logf("no disk fills up in this run: %v", err)
 	}
 	if remote {
 		s.startEngines(filepath.Join(dir, "invoscope.yaml"))
@@ -162,6 +157,24 @@ func (s *site) process(name string) (pid int, err error) {
 		return e.Process().PID(), nil
 	}
 	return s.current().EnginePID(name)
+}
+
+// endLimit is how long an engine may outlive its daemon.
+const endLimit = 10 * time.Second
+
+// awaitEnd waits for the end of an engine whose daemon was killed.
+func (s *site) awaitEnd(engine string) error {
+	deadline := time.Now().Add(endLimit)
+	for {
+		pid, err := s.process(engine)
+		if err != nil {
+			return nil // it isn't there
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s, process %d, outlives its daemon", engine, pid)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
 }
 
 // stepClock moves the daemon's clock away from the real time by offset.
