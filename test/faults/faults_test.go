@@ -57,8 +57,9 @@ func TestFaults(t *testing.T) {
 		share  float64 // of the time
 	}{{"embedded", false, 0.6}, {"remote", true, 0.4}} {
 		t.Run(variant.name, func(t *testing.T) {
-			s := newSite(t, variant.remote)
-			s.test(time.Duration(variant.share*float64(length)), seed)
+			length := time.Duration(variant.share * float64(length))
+			s := newSite(t, variant.remote, length)
+			s.test(length, seed)
 		})
 	}
 }
