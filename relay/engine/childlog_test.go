@@ -130,10 +130,10 @@ func TestChildLogWhileStopping(t *testing.T) {
 	}
 }
 
-// What the engines write when their disk is full.
+// What the engines write when their disk is full: Loki 3.7.8 and Tempo 2.9.0.
 const (
-	lokiDiskFull  = `level=error ts=2026-11-25T01:20:00.0Z caller=instance.go:269 msg="Error writing to WAL, disk full, no further messages will be logged for this error"`
-	tempoDiskFull = `level=error ts=2026-11-25T01:20:00.0Z caller=flush.go:184 tenant=acme msg="failed to cut traces" err="x: no space left on device"`
+	lokiDiskFull  = `level=error ts=2026-11-25T01:22:16.926Z caller=instance.go:269 msg="Error writing to WAL, disk full, no further messages will be logged for this error"`
+	tempoDiskFull = `level=error ts=2026-11-25T01:22:28.444Z caller=flush.go:184 org_id=acme msg="failed to cut traces" err="error closing writer: write 0000000002: no space left on device"`
 )
 
 func TestChildLogTellsOfALoss(t *testing.T) {

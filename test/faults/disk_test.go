@@ -25,6 +25,10 @@ const (
 	dataDiskSize  = "1g"
 )
 
+// dataDiskTime is for how long the engines' data fits on their disk, at some 1.2 MB
+// a second. The disk is in memory, so a longer run has none.
+const dataDiskTime = 10 * time.Minute
+
 // smallDisk is a file system of its own that can be filled.
 type smallDisk struct {
 	name   string
@@ -39,10 +43,10 @@ func (s *site) diskIsFull() bool {
 
 // mountDisks puts a disk under the queue, and one under the engines that the daemon
 // runs, so that each may be full alone and both at once.
-func (s *site) mountDisks(remote bool) error {
+func (s *site) mountDisks(remote bool, length time.Duration) error {
 	queue := filepath.Join(s.options.DataDir, "queue")
 	disks := []struct{ name, dir, size string }{{"engines'", s.options.DataDir, dataDiskSize}, {"queue's", queue, queueDiskSize}}
-	if remote {
+	if remote || length > dataDiskTime {
 		disks = disks[1:]
 	}
 	for _, d := range disks {

@@ -57,8 +57,9 @@ func TestFaults(t *testing.T) {
 		share  float64 // of the time
 	}{{"embedded", false, 0.6}, {"remote", true, 0.4}} {
 		t.Run(variant.name, func(t *testing.T) {
-			s := newSite(t, variant.remote)
-			s.test(time.Duration(variant.share*float64(length)), seed)
+			length := time.Duration(variant.share * float64(length))
+			s := newSite(t, variant.remote, length)
+			s.test(length, seed)
 		})
 	}
 }
@@ -90,6 +91,9 @@ func (s *site) test(length time.Duration, seed uint64) {
 	stopped := time.Now()
 	harness.Poll(t, drainLimit, "the queues are empty", func() error { return queueIsEmpty(t.Context(), s.current().Admin) })
 	t.Logf("the queues are empty after %v", time.Since(stopped).Round(time.Second))
+	if s.engines == nil {
+		s.forget()
+	}
 	began := time.Now()
 	for _, tn := range all {
 		r.take(tn, s.lookUntil(tn, seed, start, began.Add(visibleLimit)))
@@ -124,6 +128,20 @@ func (s *site) awaitRecovery(senders []*sender) {
 		return nil
 	})
 	s.t.Logf("every sender is served again %v after the faults", time.Since(calm).Round(100*time.Millisecond))
+}
+
+// forget ends the engines once the queue has let go of everything. What is found
+// after that they have from their disks.
+func (s *site) forget() {
+	harness.Poll(s.t, drainLimit, "nothing could be forgotten", func() error { return queueIsSafe(s.t, s.current().Admin) })
+	s.current().Kill()
+	if err := s.start(); err != nil {
+		s.t.Fatal(err)
+	}
+	harness.Poll(s.t, drainLimit, "the engines are ready", func() error {
+		_, err := get(s.t.Context(), s.current().Admin+"/readyz")
+		return err
+	})
 }
 
 // makeTenants issues a token for each tenant, dated back so that a daemon whose

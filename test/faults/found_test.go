@@ -3,10 +3,10 @@
 package faults
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -278,21 +278,13 @@ func (tn *tenant) lookForForeignSpans(ctx context.Context, o *outcome, start, en
 // metrics returns the samples of a daemon's /metrics by their name and labels, as
 // they are written.
 func metrics(ctx context.Context, admin string) (map[string]float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", nil)
+	body, err := get(ctx, admin+"/metrics")
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
 	samples := map[string]float64{}
-	scanner := bufio.NewScanner(resp.Body)
-	for scanner.Scan() {
-		name, value, ok := cutLast(scanner.Text(), " ")
+	for line := range strings.Lines(body) {
+		name, value, ok := cutLast(strings.TrimSpace(line), " ")
 		if !ok || strings.HasPrefix(name, "#") {
 			continue
 		}
@@ -300,7 +292,27 @@ func metrics(ctx context.Context, admin string) (map[string]float64, error) {
 			samples[name] = n
 		}
 	}
-	return samples, scanner.Err()
+	return samples, nil
+}
+
+// get asks the daemon's admin address. Any status but 200 is an error.
+func get(ctx context.Context, url string) (body string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, content)
+	}
+	return string(content), err
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

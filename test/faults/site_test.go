@@ -35,8 +35,8 @@ type site struct {
 }
 
 // newSite prepares a daemon that runs its engines itself, or with remote set one
-// that has them behind proxies.
-func newSite(t *testing.T, remote bool) *site {
+// that has them behind proxies. Faults will go on for as long as length.
+func newSite(t *testing.T, remote bool, length time.Duration) *site {
 	dir := t.TempDir()
 	s := &site{
 		t: t, began: time.Now(), counts: map[string]int{},
@@ -51,7 +51,7 @@ func newSite(t *testing.T, remote bool) *site {
 		s.options.Flags = append(s.options.Flags, flag, fixedAddress(t))
 	}
 	s.options.Output = s.openLog()
-	if err := s.mountDisks(remote); err != nil {
+	if err := s.mountDisks(remote, length); err != nil {
 		t.Logf("no disk fills up in this run: %v", err)
 	}
 	if remote {
