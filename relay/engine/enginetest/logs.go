@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,9 @@ func (logSuite) refused(t *testing.T) map[string][]byte {
 	}
 }
 
+// repush is how often a line is pushed until a tail has it.
+const repush = 500 * time.Millisecond
+
 // streams follows a live tail, which is a WebSocket, and sees a line that was
 // pushed after the answer had begun.
 func (logSuite) streams(t *testing.T, e engine.Engine) {
@@ -95,9 +99,25 @@ func (logSuite) streams(t *testing.T, e engine.Engine) {
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %s, want 101", resp.Status)
 	}
-	if err := e.Push(ctx, tenant, LogRequest(t, time.Now(), name)); err != nil {
-		t.Fatal(err)
-	}
+	// The tail is with all of Loki's parts only some time after the answer began.
+	var pushes sync.WaitGroup
+	defer pushes.Wait()
+	pushing, enough := context.WithCancel(ctx)
+	defer enough()
+	pushes.Go(func() {
+		tick := time.NewTicker(repush)
+		defer tick.Stop()
+		for pushing.Err() == nil {
+			if err := e.Push(pushing, tenant, LogRequest(t, time.Now(), name)); err != nil && pushing.Err() == nil {
+				t.Errorf("push: %v", err)
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-pushing.Done():
+			}
+		}
+	})
 	var seen bytes.Buffer
 	buf := make([]byte, 4096)
 	for !bytes.Contains(seen.Bytes(), []byte("line of "+name)) {
