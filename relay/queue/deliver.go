@@ -67,7 +67,7 @@ func (q *Queue) deliverBatch(ctx context.Context, l *line, batch []entry, rewind
 		items += e.items
 	}
 	life, ok := q.send(ctx, delivery{
-		tenant: l.tenant, items: items,
+		tenant: l.tenant, items: items, line: l, rewinds: rewinds,
 		body: func() ([]byte, bool) { return q.load(ctx, l, batch) },
 	})
 	if ok {
@@ -161,8 +161,10 @@ func newBackoff() *backoff.ExponentialBackOff {
 
 // delivery is a request on its way.
 type delivery struct {
-	tenant string
-	items  int
+	tenant  string
+	items   int
+	line    *line
+	rewinds int // the line's, when it was begun
 	// body returns the request, empty if nothing is left of it; ok is false when the
 	// delivery's context ended first. It is called anew for each attempt, so that what
 	// waits to be tried again isn't in memory.
@@ -171,7 +173,8 @@ type delivery struct {
 
 // half is a part of a delivery that was refused.
 func (d delivery) half(body []byte, items int) delivery {
-	return delivery{tenant: d.tenant, items: items, body: func() ([]byte, bool) { return body, true }}
+	d.items, d.body = items, func() ([]byte, bool) { return body, true }
+	return d
 }
 
 // send sends a request until the engine has stored it, or what it refuses of it
@@ -215,8 +218,8 @@ func (q *Queue) attempt(ctx context.Context, d delivery) (life uint64, refused [
 		return 0, nil, ctx.Err()
 	}
 	life = q.life()
-	if len(body) == 0 {
-		return life, nil, nil
+	if len(body) == 0 || q.overtaken(d, life) {
+		return life, nil, nil // which sent takes no notice of
 	}
 	soon, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()

@@ -14,6 +14,7 @@ const (
 // keeping is the requests that were delivered to a process that could still
 // forget them. The queue's mutex guards it.
 type keeping struct {
+	life   uint64 // of the process, when it was last looked at
 	beats  uint64 // how often it was seen running
 	groups []group
 }
@@ -78,6 +79,7 @@ func (q *Queue) keepsAny() bool {
 func (q *Queue) resendUnless(life uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.kept.life = life
 	var lost []*line
 	for _, g := range q.kept.groups {
 		if g.life != life && g.rewinds == g.line.rewinds {
@@ -96,4 +98,22 @@ func (q *Queue) resendUnless(life uint64) {
 		q.deliverLocked(l)
 	}
 	q.opts.Log.Warn("the engine's process ended; what it may have forgotten is delivered again", "tenants", len(lost))
+}
+
+// overtaken reports whether a delivery's line was rewound since it was begun. It looks
+// at the process's life first: what is delivered to a new life before what the old one
+// took along would be delivered to it twice.
+func (q *Queue) overtaken(d delivery, life uint64) bool {
+	if q.opts.Process == nil {
+		return false
+	}
+	q.mu.Lock()
+	seen := q.kept.life
+	q.mu.Unlock()
+	if life != seen && life != 0 {
+		q.resendUnless(life)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return d.line.rewinds != d.rewinds
 }

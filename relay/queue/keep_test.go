@@ -137,6 +137,26 @@ func TestStoppedProcessIsNotTrusted(t *testing.T) {
 	})
 }
 
+// What comes right after a new life began is not delivered before what the old one
+// took along, nor twice.
+func TestNewLifeGetsEverythingOnceInOrder(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		p := &forgetful{life: 1}
+		q := open(t, dir, &p.fakeEngine, withProcess(p))
+		defer run(t, q)()
+		mustAppend(t, q, "acme", "first")
+		time.Sleep(beatEvery + beatEvery/4) // between two beats
+		p.set(2, false)
+		mustAppend(t, q, "acme", "second")
+		time.Sleep(20 * beatEvery)
+		synctest.Wait()
+		if got, want := p.stored("acme"), []string{"first", "first", "second"}; !slices.Equal(got, want) {
+			t.Errorf("received %q, want %q", got, want)
+		}
+	})
+}
+
 // A process may die between its answer and our next look at it.
 func TestLifeThatEndedDuringADelivery(t *testing.T) {
 	dir := t.TempDir()
