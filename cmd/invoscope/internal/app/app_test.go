@@ -230,6 +230,21 @@ func TestOneDaemonPerDataDirectory(t *testing.T) {
 	}
 }
 
+// What a killed daemon leaves may have the lock for a moment.
+func TestLockThatIsGivenUpSoonIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	held, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { _ = held.Close() })
+	lock, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = lock.Close()
+}
+
 func TestDaemonEndsWithAFailedStage(t *testing.T) {
 	engines, _ := remote(t)
 	cfg := testConfig(t, t.TempDir(), engines)

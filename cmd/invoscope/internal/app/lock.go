@@ -6,6 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
+)
+
+const (
+	// lockPatience is how long the directory's lock is waited for: a daemon that was
+	// killed while it started an engine leaves a process that has it for a moment.
+	lockPatience = time.Second
+	lockRetry    = 20 * time.Millisecond
 )
 
 // lockDir makes sure that no other daemon uses the directory. The lock goes with
@@ -15,12 +23,21 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	tick := time.NewTicker(lockRetry)
+	defer tick.Stop()
+	for begin := time.Now(); ; <-tick.C {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		held := errors.Is(err, syscall.EWOULDBLOCK)
+		if held && time.Since(begin) < lockPatience {
+			continue
+		}
 		_ = f.Close() // nothing was written to it
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if held {
 			return nil, fmt.Errorf("another invoscope is running on %s", dir)
 		}
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	return f, nil
 }
