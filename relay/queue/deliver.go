@@ -25,6 +25,9 @@ const (
 	maxDeliveries = 64
 )
 
+// errOvertaken ends a delivery whose line was rewound.
+var errOvertaken = errors.New("the line was rewound")
+
 // deliverLocked sees to it that a line is delivered.
 func (q *Queue) deliverLocked(l *line) {
 	if !l.delivering && l.sent < len(l.entries) {
@@ -189,6 +192,8 @@ func (q *Queue) send(ctx context.Context, d delivery) (life uint64, ok bool) {
 		case err == nil:
 			q.metrics.delivered.WithLabelValues("stored").Inc()
 			return life, true
+		case errors.Is(err, errOvertaken):
+			return 0, true // there is nothing to note: the line begins again
 		case ctx.Err() != nil:
 			return 0, false
 		case refused != nil:
@@ -218,8 +223,11 @@ func (q *Queue) attempt(ctx context.Context, d delivery) (life uint64, refused [
 		return 0, nil, ctx.Err()
 	}
 	life = q.life()
-	if len(body) == 0 || q.overtaken(d, life) {
-		return life, nil, nil // which sent takes no notice of
+	if q.overtaken(d, life) {
+		return 0, nil, errOvertaken
+	}
+	if len(body) == 0 {
+		return life, nil, nil
 	}
 	soon, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
