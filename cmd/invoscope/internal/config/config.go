@@ -24,6 +24,8 @@ type Config struct {
 	Engines Engines `yaml:"engines"`
 	Ingest  Ingest  `yaml:"ingest"`
 	Queue   Queue   `yaml:"queue"`
+	Index   Index   `yaml:"index"`
+	Grafana Grafana `yaml:"grafana"`
 }
 
 // Listen holds the addresses to listen on, as host:port. Port 0 picks a free one.
@@ -109,6 +111,50 @@ type Queue struct {
 	DeadMaxBytes   Bytes       `yaml:"dead_max_bytes"`   // of a tenant's dead letters
 }
 
+// Index says how the invocation index is kept and used.
+type Index struct {
+	// Retention is how long an invocation is remembered after it was last seen.
+	Retention Duration `yaml:"retention"`
+	// MaxBytes bounds the index on disk; beyond it the oldest invocations are forgotten.
+	MaxBytes Bytes `yaml:"max_bytes"`
+	// Redis is where the replicas of a daemon share the index: redis(s)://[user:password@]host[:port][/db].
+	// Empty means Pebble, in the data directory.
+	Redis Secret `yaml:"redis"`
+	// Lookups says whether TraceQL searches for one invocation id are narrowed to
+	// what the index knows.
+	Lookups bool `yaml:"lookups"`
+	// Tenants holds what differs for a tenant.
+	Tenants map[string]TenantIndex `yaml:"tenants"`
+}
+
+// TenantIndex is what of [Index] a tenant can have differently; what is nil is as
+// for everybody.
+type TenantIndex struct {
+	Retention *Duration `yaml:"retention"`
+	Lookups   *bool     `yaml:"lookups"`
+}
+
+// RetentionOf is how long a tenant's invocations are remembered.
+func (x Index) RetentionOf(tenant string) time.Duration {
+	if own := x.Tenants[tenant].Retention; own != nil {
+		return time.Duration(*own)
+	}
+	return time.Duration(x.Retention)
+}
+
+// LookupsOf says whether a tenant's searches are narrowed.
+func (x Index) LookupsOf(tenant string) bool {
+	if own := x.Tenants[tenant].Lookups; own != nil {
+		return *own
+	}
+	return x.Lookups
+}
+
+// Grafana is the Grafana that links lead to.
+type Grafana struct {
+	URL string `yaml:"url"` // http(s)://host[:port][/prefix]; empty: there are no links
+}
+
 // Bytes is a size, written as a number or with a unit such as 10MiB.
 type Bytes int64
 
@@ -155,8 +201,13 @@ func (Secret) String() string { return hidden }
 // GoString hides the secret.
 func (Secret) GoString() string { return hidden }
 
-// MarshalText hides the secret.
-func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+// MarshalText hides the secret, but not that there is none.
+func (s Secret) MarshalText() ([]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return []byte(hidden), nil
+}
 
 const defaultRetention = Duration(14 * 24 * time.Hour)
 
@@ -181,5 +232,6 @@ func Default() Config {
 			MaxAge:         Duration(24 * time.Hour),
 			DeadMaxBytes:   64 << 20,
 		},
+		Index: Index{Retention: defaultRetention, MaxBytes: 2 << 30, Lookups: true},
 	}
 }

@@ -35,6 +35,11 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		if n.Tag != "!!null" {
+			v.Set(reflect.New(v.Type().Elem()))
+			d.decode(n, v.Elem(), path)
+		}
 	case reflect.Struct:
 		d.mapping(n, v, path)
 	case reflect.Map:

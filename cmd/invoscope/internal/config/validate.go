@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/queue"
 	"github.com/invoscope/invoscope/tenancy"
@@ -59,7 +61,30 @@ func (c Config) problems() []Problem {
 	check(c.Ingest.MaxRequestBytes >= minRequestBytes && c.Ingest.MaxRequestBytes <= maxRequestBytes, "ingest.max_request_bytes", "must be between 64KiB and 32MiB")
 	list = append(list, c.Ingest.relabelProblems(c.Tenancy.Key)...)
 	list = append(list, c.Queue.problems(c.Ingest.MaxRequestBytes)...)
+	list = append(list, c.Index.problems()...)
+	check(c.Grafana.URL == "" || validURL(c.Grafana.URL), "grafana.url", "want http://host or https://host, without credentials or a query")
 	return append(list, c.Engines.problems()...)
+}
+
+const minIndexBytes = 64 << 20
+
+func (x Index) problems() []Problem {
+	var list []Problem
+	check := func(ok bool, path, message string) {
+		if !ok {
+			list = append(list, Problem{Path: path, Message: message})
+		}
+	}
+	check(x.Retention >= minRetention, "index.retention", "must be at least a day")
+	check(x.MaxBytes >= minIndexBytes, "index.max_bytes", "must be at least 64MiB")
+	check(x.Redis == "" || validRedis(string(x.Redis)), "index.redis", "want redis://[user:password@]host[:port][/db] or rediss://…")
+	for tenant, own := range x.Tenants {
+		if err := tenancy.ValidTenant(tenant); err != nil {
+			list = append(list, Problem{Path: "index.tenants." + tenant, Message: err.Error()})
+		}
+		check(own.Retention == nil || *own.Retention >= minRetention, "index.tenants."+tenant+".retention", "must be at least a day")
+	}
+	return list
 }
 
 func (q Queue) problems(maxRequest Bytes) []Problem {
@@ -144,6 +169,11 @@ func validAddress(addr string) bool {
 	}
 	n, err := strconv.Atoi(port)
 	return err == nil && n >= 0 && n <= 65535
+}
+
+func validRedis(s string) bool {
+	_, err := redis.ParseURL(s)
+	return err == nil && !strings.HasPrefix(s, "unix:")
 }
 
 func validURL(s string) bool {

@@ -1,0 +1,5 @@
+package index
+
+import (
+	_ "github.com/cockroachdb/pebble/v2"
+)
