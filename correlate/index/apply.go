@@ -37,7 +37,7 @@ func (x *Index) apply(ctx context.Context, tenant string, ids []correlate.Invoca
 		}
 	}
 	buckets := make([][]Record, len(keys))
-	err := x.store.Update(ctx, tenant, keys, func(values [][]byte, w *Writes) {
+	err := x.store.Update(ctx, tenant, keys, func(values [][]byte, w *Writes) error {
 		for i, value := range values {
 			var err error
 			// A record that can't be read is started anew.
@@ -54,6 +54,7 @@ func (x *Index) apply(ctx context.Context, tenant string, ids []correlate.Invoca
 				w.Set = append(w.Set, KeyValue{keys[i], value})
 			}
 		}
+		return nil
 	})
 	if err != nil {
 		return err

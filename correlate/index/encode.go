@@ -30,6 +30,7 @@ const (
 	hasCause
 	ingressIsCause // the same span: it stands once
 	hasCaller
+	hasRequested
 )
 
 var errCorrupt = errors.New("a record in the index can't be read")
@@ -91,6 +92,7 @@ func (r *Record) mask() (m uint64) {
 		{hasCause, r.Cause != At[Cause]{}},
 		{ingressIsCause, r.Ingress.Value == r.Cause.Value.Span},
 		{hasCaller, r.Caller != At[correlate.InvocationID]{}},
+		{hasRequested, r.Requested != 0},
 	} {
 		if f.set {
 			m |= f.bit
@@ -147,6 +149,7 @@ func appendRecord(b []byte, r *Record) []byte {
 		w.time(r.Caller.Time)
 		w.id(r.Caller.Value)
 	}
+	w.timeIf(m&hasRequested != 0, r.Requested)
 	return w.buf
 }
 
@@ -194,6 +197,7 @@ func readRecord(id correlate.InvocationID, b []byte) (Record, error) {
 	if m&hasCaller != 0 {
 		r.Caller = At[correlate.InvocationID]{d.time(), d.id()}
 	}
+	r.Requested = d.timeIf(m&hasRequested != 0)
 	if d.broken || len(d.buf) != 0 {
 		return Record{}, errCorrupt
 	}

@@ -127,6 +127,7 @@ var messages = []struct {
 	begins string
 	tell   func(b *Batch, r *Record, e *entry, rest string)
 }{
+	{"Processing invocation request", (*Batch).requested},
 	{"First time we see this invocation id", (*Batch).begun},
 	{"Store scheduled invocation", state(Scheduled)},
 	{"Invoke", state(Running)},
@@ -217,6 +218,8 @@ func failing(o Outcome) func(*Batch, *Record, *entry, string) {
 		}
 	}
 }
+
+func (b *Batch) requested(r *Record, e *entry, _ string) { r.requested(e.time) }
 
 func (b *Batch) begun(r *Record, e *entry, _ string) { r.Started = max(r.Started, e.time) }
 

@@ -142,6 +142,8 @@ type Record struct {
 	Deployment At[string] // the id of the latest attempt's
 	// Ingress is the first ingress span of the invocation.
 	Ingress At[SpanID]
+	// Requested is when a log line first said that the ingress got a request for it.
+	Requested int64
 	// Cause is what the start of its latest run names.
 	Cause At[Cause]
 	// Caller is the invocation that invoked it, when a log line named it.

@@ -58,8 +58,13 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 		rel.Origin, rel.Caller = cause.Origin, &caller
 		return nil
 	}
-	if cause.Origin == Send {
+	switch {
+	case cause.Origin == Send:
 		rel.Origin = Send
+	case cause.Span == (SpanID{}) && r.Requested != 0 && r.Requested <= r.Started:
+		// Requests for what runs already, such as a repeated idempotent call, come
+		// after its start.
+		rel.Origin = Ingress
 	}
 	return nil
 }
