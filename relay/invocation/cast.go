@@ -57,8 +57,8 @@ func (a *API) cast(ctx context.Context, tenant string, id correlate.InvocationID
 		seen: map[index.TraceID]int{}, known: map[index.SpanID]correlate.InvocationID{},
 	}
 	for _, g := range gapsOf(&rec, &rel) {
-		if g.name != "callees" { // a timeline lists none
-			c.gaps = append(c.gaps, g.name+": "+g.text)
+		if g != "callees" { // a timeline lists none
+			c.gaps = append(c.gaps, g+": "+gapTexts[g])
 		}
 	}
 	from, to := a.extent(&rec)

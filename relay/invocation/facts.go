@@ -13,8 +13,8 @@ func summarize(r *index.Record) Summary {
 		ID: r.ID.String(), Target: r.Target, Outcome: r.Outcome().String(),
 		FirstSeen: timeOf(r.FirstSeen), LastSeen: timeOf(r.LastSeen), AttemptsSeen: len(r.Attempts),
 	}
-	if f := r.Failure; f.Value != (index.Failure{}) {
-		s.Error = &Error{At: timeOf(f.Time), Code: f.Value.Code, Status: f.Value.Status, Message: f.Value.Message}
+	if f, code := r.Failure, r.ErrorCode; f.Time != 0 || code.Time != 0 {
+		s.Error = &Error{At: timeOf(max(f.Time, code.Time)), Code: code.Value, Status: f.Value.Status, Message: f.Value.Message}
 	}
 	return s
 }
@@ -30,8 +30,8 @@ func facts(r *index.Record, rel *index.Relations) Invocation {
 		at := timeOf(r.Started)
 		i.Started = &at
 	}
-	if i.Final {
-		at := timeOf(r.Ended.Time)
+	if ended := r.EndedAt(); ended != 0 {
+		at := timeOf(ended)
 		i.Ended = &at
 	}
 	for _, t := range r.Traces {
@@ -43,33 +43,31 @@ func facts(r *index.Record, rel *index.Relations) Invocation {
 	for _, c := range rel.Callees {
 		i.Callees = append(i.Callees, Callee{ID: c.ID.String(), Origin: c.Origin.String()})
 	}
-	for _, g := range gapsOf(r, rel) {
-		i.Gaps = append(i.Gaps, g.name)
-	}
+	i.Gaps = append(i.Gaps, gapsOf(r, rel)...)
 	return i
 }
 
-// gap is something that must have happened but wasn't seen, or isn't shown.
-type gap struct{ name, text string }
+// gapTexts are the gaps of an invocation in words.
+var gapTexts = map[string]string{
+	"start":    "its start wasn't seen",
+	"end":      "how it ended wasn't seen in a span",
+	"attempts": "not all of its attempts were seen",
+	"traces":   "it has more traces than are kept, or none was seen",
+	"caller":   "who invoked it isn't known",
+	"callees":  "it has more callees than are listed",
+}
 
-// gapsOf tells what is missing in the record of an invocation. What didn't come
-// can only be told by what did: a gap is certain, no gap is no promise.
-func gapsOf(r *index.Record, rel *index.Relations) []gap {
-	var gaps []gap
-	check := func(missing bool, name, text string) {
-		if missing {
-			gaps = append(gaps, gap{name, text})
-		}
+// gapsOf names what must have happened to an invocation but wasn't seen, and lists
+// that were cut. What didn't come can only be told by what did: a gap is certain,
+// no gap is no promise.
+func gapsOf(r *index.Record, rel *index.Relations) []string {
+	gaps := r.Gaps()
+	if rel.Caller == nil && rel.Origin != index.Ingress {
+		gaps = append(gaps, "caller")
 	}
-	outcome := r.Outcome()
-	tried := len(r.Attempts) > 0
-	check(r.Started == 0, "start", "its start wasn't seen")
-	check(outcome == index.Completed, "end", "it ended; how wasn't seen")
-	check(r.MoreAttempts || outcome == index.Succeeded && !tried, "attempts", "not all of its attempts were seen")
-	invoked := rel.Origin == index.Call || rel.Origin == index.Send || r.Cause.Value.Span != index.SpanID{}
-	check(rel.Caller == nil && rel.Origin != index.Ingress && invoked, "caller", "who invoked it wasn't seen")
-	check(r.MoreTraces, "traces", "it has more traces than are kept")
-	check(rel.More, "callees", "it has more callees than are listed")
+	if rel.More {
+		gaps = append(gaps, "callees")
+	}
 	return gaps
 }
 
