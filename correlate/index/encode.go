@@ -35,8 +35,9 @@ const (
 
 var errCorrupt = errors.New("a record in the index can't be read")
 
-// appendBucket appends the records of a bucket.
-func appendBucket(b []byte, records []Record) []byte {
+// writeBucket encodes the records of a bucket.
+func writeBucket(records []Record) []byte {
+	var b []byte
 	for i := range records {
 		id := rest(records[i].ID)
 		b = append(b, id[:]...)
@@ -47,7 +48,7 @@ func appendBucket(b []byte, records []Record) []byte {
 	return b
 }
 
-// readBucket reads what appendBucket wrote under a start span's id.
+// readBucket reads what writeBucket wrote under a start span's id.
 func readBucket(start SpanID, b []byte) ([]Record, error) {
 	var records []Record
 	for len(b) > 0 {

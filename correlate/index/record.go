@@ -4,10 +4,11 @@ import (
 	"github.com/invoscope/invoscope/correlate"
 )
 
-// TraceID and SpanID are OpenTelemetry's. Zero is none.
 type (
+	// TraceID is OpenTelemetry's. Zero is none.
 	TraceID [16]byte
-	SpanID  [8]byte
+	// SpanID is OpenTelemetry's. Zero is none.
+	SpanID [8]byte
 )
 
 // Outcome is what became of an invocation, as far as was seen.
@@ -70,10 +71,9 @@ func (o Origin) String() string {
 	return originNames[o]
 }
 
+// What bounds a record: a repeated idempotent call adds a trace each time, and an
+// invocation may be tried for ever. Of more traces the latest are kept.
 const (
-	// MaxTraces and MaxAttempts bound a record: a repeated idempotent call adds a
-	// trace each time, and an invocation may be tried for ever. Of more traces the
-	// latest are kept.
 	MaxTraces   = 64
 	MaxAttempts = 512
 	// maxText bounds each text of a record, in bytes.
