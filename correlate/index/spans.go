@@ -45,7 +45,8 @@ type span struct {
 }
 
 func (b *Batch) span(body []byte) error {
-	var s span
+	s := &b.scratch.span
+	*s = span{}
 	for len(body) > 0 {
 		f, after, ok := next(body)
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -43,6 +44,8 @@ const tenantHeader = "X-Scope-OrgID"
 type Options struct {
 	Tempo http.RoundTripper
 	Index *index.Index
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // Progress is how far a rebuild is: all traces that ended after Back are done.
@@ -112,7 +115,7 @@ func (r *run) window(ctx context.Context, from, to time.Time) error {
 	}
 	for len(ids) > 0 {
 		n := min(len(ids), applyAfter)
-		if err := r.learn(ctx, ids[:n], from, to); err != nil {
+		if err := r.learn(ctx, ids[:n]); err != nil {
 			return err
 		}
 		ids = ids[n:]
@@ -163,13 +166,13 @@ func (r *run) search(ctx context.Context, from, to time.Time, limit int) ([]stri
 }
 
 // learn reads traces and merges them into the index.
-func (r *run) learn(ctx context.Context, ids []string, from, to time.Time) error {
+func (r *run) learn(ctx context.Context, ids []string) error {
 	traces := make([][]byte, len(ids))
 	group, ctx2 := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i, id := range ids {
 		group.Go(func() (err error) {
-			traces[i], err = r.trace(ctx2, id, from, to)
+			traces[i], err = r.trace(ctx2, id)
 			return err
 		})
 	}
@@ -188,13 +191,10 @@ func (r *run) learn(ctx context.Context, ids []string, from, to time.Time) error
 }
 
 // trace returns a trace as Tempo has it, a Trace of OTLP, which has the form of an
-// ExportTraceServiceRequest. One that is gone meanwhile is empty. Tempo looks where
-// the search found it and, for the spans that are elsewhere, an hour around.
-func (r *run) trace(ctx context.Context, id string, from, to time.Time) ([]byte, error) {
-	resp, err := r.get(ctx, "/api/traces/"+id, url.Values{
-		"start": {strconv.FormatInt(from.Add(-window).Unix(), 10)},
-		"end":   {strconv.FormatInt(to.Add(window).Unix(), 10)},
-	}, "application/protobuf")
+// ExportTraceServiceRequest. One that is gone meanwhile is empty. No time
+// range is given: spans of a long trace may be anywhere.
+func (r *run) trace(ctx context.Context, id string) ([]byte, error) {
+	resp, err := r.get(ctx, "/api/traces/"+id, nil, "application/protobuf")
 	if err != nil {
 		return nil, fmt.Errorf("read trace %s: %w", id, err)
 	}
