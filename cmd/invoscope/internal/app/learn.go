@@ -34,6 +34,12 @@ type learner struct {
 	resting atomic.Int64 // until when the index is left alone, in ns since 1970
 }
 
+// learning returns a Send that feeds the index with what it delivers.
+func (a *App) learning(read func(*index.Batch, []byte) error, deliver queue.Send) queue.Send {
+	l := &learner{index: a.index, read: read, log: a.log, now: a.now}
+	return l.before(deliver)
+}
+
 // before returns a Send that learns and then delivers.
 func (l *learner) before(deliver queue.Send) queue.Send {
 	return func(ctx context.Context, tenant string, body []byte) error {
