@@ -30,12 +30,14 @@ const (
 	hasCause
 	ingressIsCause // the same span: it stands once
 	hasCaller
+	hasRequested
 )
 
 var errCorrupt = errors.New("a record in the index can't be read")
 
-// appendBucket appends the records of a bucket.
-func appendBucket(b []byte, records []Record) []byte {
+// writeBucket encodes the records of a bucket.
+func writeBucket(records []Record) []byte {
+	var b []byte
 	for i := range records {
 		id := rest(records[i].ID)
 		b = append(b, id[:]...)
@@ -46,7 +48,7 @@ func appendBucket(b []byte, records []Record) []byte {
 	return b
 }
 
-// readBucket reads what appendBucket wrote under a start span's id.
+// readBucket reads what writeBucket wrote under a start span's id.
 func readBucket(start SpanID, b []byte) ([]Record, error) {
 	var records []Record
 	for len(b) > 0 {
@@ -91,6 +93,7 @@ func (r *Record) mask() (m uint64) {
 		{hasCause, r.Cause != At[Cause]{}},
 		{ingressIsCause, r.Ingress.Value == r.Cause.Value.Span},
 		{hasCaller, r.Caller != At[correlate.InvocationID]{}},
+		{hasRequested, r.Requested != 0},
 	} {
 		if f.set {
 			m |= f.bit
@@ -147,6 +150,7 @@ func appendRecord(b []byte, r *Record) []byte {
 		w.time(r.Caller.Time)
 		w.id(r.Caller.Value)
 	}
+	w.timeIf(m&hasRequested != 0, r.Requested)
 	return w.buf
 }
 
@@ -194,6 +198,7 @@ func readRecord(id correlate.InvocationID, b []byte) (Record, error) {
 	if m&hasCaller != 0 {
 		r.Caller = At[correlate.InvocationID]{d.time(), d.id()}
 	}
+	r.Requested = d.timeIf(m&hasRequested != 0)
 	if d.broken || len(d.buf) != 0 {
 		return Record{}, errCorrupt
 	}

@@ -34,7 +34,8 @@ type entry struct {
 }
 
 func (b *Batch) entry(body []byte) error {
-	var e entry
+	e := &b.scratch.entry
+	*e = entry{}
 	for len(body) > 0 {
 		f, after, ok := next(body)
 		if !ok {
@@ -65,7 +66,7 @@ func (b *Batch) entry(body []byte) error {
 	if e.code != "" {
 		latest(&r.ErrorCode, At[string]{e.time, strings.Clone(cut(e.code))}, strings.Compare)
 	}
-	b.tell(r, &e)
+	b.tell(r, e)
 	return nil
 }
 
@@ -127,6 +128,7 @@ var messages = []struct {
 	begins string
 	tell   func(b *Batch, r *Record, e *entry, rest string)
 }{
+	{"Processing invocation request", (*Batch).requested},
 	{"First time we see this invocation id", (*Batch).begun},
 	{"Store scheduled invocation", state(Scheduled)},
 	{"Invoke", state(Running)},
@@ -217,6 +219,8 @@ func failing(o Outcome) func(*Batch, *Record, *entry, string) {
 		}
 	}
 }
+
+func (b *Batch) requested(r *Record, e *entry, _ string) { r.requested(e.time) }
 
 func (b *Batch) begun(r *Record, e *entry, _ string) { r.Started = max(r.Started, e.time) }
 

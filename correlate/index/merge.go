@@ -35,6 +35,7 @@ func (r *Record) Merge(o *Record) {
 	latest(&r.Cause, o.Cause, compareCauses)
 	latest(&r.Caller, o.Caller, compareIDs)
 	r.ingress(o.Ingress)
+	r.requested(o.Requested)
 }
 
 // latest keeps the later fact, and of two at the same time the greater.
@@ -121,6 +122,12 @@ func (r *Record) ingress(o At[SpanID]) {
 	old := r.Ingress
 	if old.Value == (SpanID{}) || o.Time < old.Time || o.Time == old.Time && bytes.Compare(o.Value[:], old.Value[:]) > 0 {
 		r.Ingress = o
+	}
+}
+
+func (r *Record) requested(at int64) {
+	if at != 0 && (r.Requested == 0 || at < r.Requested) {
+		r.Requested = at
 	}
 }
 

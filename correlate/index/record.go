@@ -1,13 +1,16 @@
 package index
 
 import (
+	"encoding/hex"
+
 	"github.com/invoscope/invoscope/correlate"
 )
 
-// TraceID and SpanID are OpenTelemetry's. Zero is none.
 type (
+	// TraceID is OpenTelemetry's. Zero is none.
 	TraceID [16]byte
-	SpanID  [8]byte
+	// SpanID is OpenTelemetry's. Zero is none.
+	SpanID [8]byte
 )
 
 // Outcome is what became of an invocation, as far as was seen.
@@ -70,10 +73,9 @@ func (o Origin) String() string {
 	return originNames[o]
 }
 
+// What bounds a record: a repeated idempotent call adds a trace each time, and an
+// invocation may be tried for ever. Of more traces the latest are kept.
 const (
-	// MaxTraces and MaxAttempts bound a record: a repeated idempotent call adds a
-	// trace each time, and an invocation may be tried for ever. Of more traces the
-	// latest are kept.
 	MaxTraces   = 64
 	MaxAttempts = 512
 	// maxText bounds each text of a record, in bytes.
@@ -142,6 +144,8 @@ type Record struct {
 	Deployment At[string] // the id of the latest attempt's
 	// Ingress is the first ingress span of the invocation.
 	Ingress At[SpanID]
+	// Requested is when a log line first said that the ingress got a request for it.
+	Requested int64
 	// Cause is what the start of its latest run names.
 	Cause At[Cause]
 	// Caller is the invocation that invoked it, when a log line named it.
@@ -209,3 +213,9 @@ func (r *Record) Gaps() []string {
 	}
 	return gaps
 }
+
+// String is the id in hexadecimal digits.
+func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
+
+// String is the id in hexadecimal digits.
+func (s SpanID) String() string { return hex.EncodeToString(s[:]) }

@@ -28,8 +28,12 @@ type Store interface {
 	// Sync returns once all that was written survives a loss of power, or as much of
 	// it as the store promises.
 	Sync(ctx context.Context) error
-	// Bytes is how much room the store takes, on disk or in memory.
+	// Bytes is how much room the store takes, on disk or in memory. What deletes free
+	// may show only after Compact.
 	Bytes(ctx context.Context) (int64, error)
+	// Compact gives back the room of what was deleted. It may take minutes, while the
+	// store is used as ever.
+	Compact(ctx context.Context) error
 	Close() error
 }
 

@@ -178,6 +178,9 @@ func (m *Memory) Bytes(ctx context.Context) (int64, error) {
 	return int64(n), nil
 }
 
+// Compact implements [index.Store].
+func (m *Memory) Compact(ctx context.Context) error { return m.Sync(ctx) }
+
 // Close implements [index.Store].
 func (m *Memory) Close() error {
 	m.mu.Lock()
