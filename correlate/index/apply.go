@@ -19,7 +19,6 @@ func (x *Index) Apply(ctx context.Context, tenant string, b *Batch) error {
 	ids := slices.SortedFunc(maps.Keys(b.records), compareIDs)
 	for part := range slices.Chunk(ids, updateRecords) {
 		if err := x.apply(ctx, tenant, part, b.records); err != nil {
-			x.metrics.failures.Inc()
 			return fmt.Errorf("update the invocation index: %w", err)
 		}
 	}

@@ -34,7 +34,8 @@ type entry struct {
 }
 
 func (b *Batch) entry(body []byte) error {
-	var e entry
+	e := &b.scratch.entry
+	*e = entry{}
 	for len(body) > 0 {
 		f, after, ok := next(body)
 		if !ok {
@@ -65,7 +66,7 @@ func (b *Batch) entry(body []byte) error {
 	if e.code != "" {
 		latest(&r.ErrorCode, At[string]{e.time, strings.Clone(cut(e.code))}, strings.Compare)
 	}
-	b.tell(r, &e)
+	b.tell(r, e)
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package index
 
 import (
+	"encoding/hex"
+
 	"github.com/invoscope/invoscope/correlate"
 )
 
@@ -211,3 +213,9 @@ func (r *Record) Gaps() []string {
 	}
 	return gaps
 }
+
+// String is the id in hexadecimal digits.
+func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
+
+// String is the id in hexadecimal digits.
+func (s SpanID) String() string { return hex.EncodeToString(s[:]) }
