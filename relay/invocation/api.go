@@ -23,7 +23,7 @@ type Options struct {
 	// GrafanaURL is where links lead; empty if there is no Grafana.
 	GrafanaURL string
 	// Now is the time by which "since" is meant, and what still runs ends.
-	Now        func() time.Time
+	Now func() time.Time
 }
 
 // API answers the invocation API's requests. Its methods are handlers: an error
