@@ -52,6 +52,7 @@ func testReopen(t *testing.T, open opener) {
 	s.put(t, "a", "r1=one", "r2=two", "T1", "T2")
 	s.put(t, "b", "r1=b", "T1")
 	s.remove(t, "a", "r2", "T2")
+	s.remove(t, "b", "T1")
 	if err := s.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +66,7 @@ func testReopen(t *testing.T, open opener) {
 	s.wantValue(t, "a", "r3", "three")
 	s.wantAll(t, "a", "T", "T1")
 	s.wantValue(t, "b", "r1", "b")
+	s.wantAll(t, "b", "T")
 	s.put(t, "a", "r1=again")
 	s.wantValue(t, "a", "r1", "again")
 }
@@ -83,9 +85,9 @@ func testClosed(t *testing.T, open opener) {
 }
 
 // testBytes writes and deletes the same amount over and over: the room it takes
-// grows at first, and not for ever.
+// grows at first, and not for ever. (A log may stay as large as it was.)
 func testBytes(t *testing.T, open opener) {
-	const keys, rounds = 500, 10
+	const keys, rounds = 500, 30
 	s := open(t)
 	size := func() int64 {
 		t.Helper()
@@ -120,7 +122,7 @@ func testBytes(t *testing.T, open opener) {
 			t.Fatal(err)
 		}
 	}
-	if got := size() - empty; got > 2*one {
-		t.Errorf("%d bytes are taken after %d rounds whose keys were all deleted, %d in the first", got, rounds, one)
+	if got := size() - empty; got > one*rounds/4 {
+		t.Errorf("%d bytes are taken after %d rounds of %d whose keys were all deleted", got, rounds, one)
 	}
 }

@@ -118,6 +118,8 @@ func (m *Memory) value(name string, key []byte) []byte {
 }
 
 // Scan implements [index.Store].
+//
+//nolint:revive // the interface has as many arguments
 func (m *Memory) Scan(ctx context.Context, name string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

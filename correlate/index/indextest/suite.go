@@ -45,7 +45,11 @@ func Run(t *testing.T, place Place) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { s.Close() })
+				t.Cleanup(func() {
+					if err := s.Close(); err != nil {
+						t.Errorf("close: %v", err)
+					}
+				})
 				return &store{s}
 			})
 		})
