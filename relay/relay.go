@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/ingest"
@@ -29,6 +30,11 @@ type Options struct {
 	Verifier    Verifier
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
+	// Index is what is known of invocations; searches for one are narrowed by it.
+	// None are if it is nil.
+	Index index.Reader
+	// Lookups reports whether a tenant's searches are narrowed; all are if it is nil.
+	Lookups func(tenant string) bool
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
