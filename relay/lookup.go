@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"math"
 	"net/http"
@@ -141,12 +140,13 @@ func (s search) narrow(r *index.Record) (search, string) {
 	if r.MoreTraces { // its traces are the latest ones; the record's own times are those of all
 		from, to = min(from, r.FirstSeen), max(to, r.LastSeen)
 	}
-	narrow := search{query: s.query, start: seconds(from, -lookupMargin), end: seconds(to, 1+lookupMargin)}
+	narrow := search{query: s.query, end: seconds(to, 1+lookupMargin)}
+	narrow.start = min(seconds(from, -lookupMargin), narrow.end-1) // Tempo skips empty ranges
 	if narrow.length() > max(lookupMaxRange, s.length()) {
 		return s, lookupWide
 	}
 	if len(r.Traces) == 1 && !r.MoreTraces {
-		narrow.query = traceql.InTrace(s.query, hex.EncodeToString(r.Traces[0].ID[:]))
+		narrow.query = traceql.InTrace(s.query, r.Traces[0].ID)
 	}
 	return narrow, lookupNarrowed
 }

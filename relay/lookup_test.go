@@ -50,8 +50,8 @@ func trace(last byte, from, to float64) index.Trace {
 	return index.Trace{ID: index.TraceID{15: last}, From: sec(from), To: sec(to)}
 }
 
-// traceText is the id of trace in hexadecimal.
-func traceText(last byte) string { return fmt.Sprintf("%032x", last) }
+// traceText is the id of trace as Tempo writes it.
+func traceText(last byte) string { return fmt.Sprintf("%x", last) }
 
 // withRecord makes the tenant acme's index know one record.
 func (f *fixture) withRecord(t testing.TB, r index.Record) {
@@ -127,8 +127,8 @@ func TestSearchesForAnInvocationAreNarrowed(t *testing.T) {
 			url.Values{"start": {"1"}, "end": {"2"}, "q": {inTrace(7)}}, lookupNarrowed,
 		},
 		"a trace in the far future": {
-			index.Record{Traces: []index.Trace{{From: math.MaxInt64 - 1, To: math.MaxInt64}}}, "100", "200",
-			url.Values{"start": {"2147483647"}, "end": {"2147483647"}, "q": {inTrace(0)}}, lookupNarrowed,
+			index.Record{Traces: []index.Trace{{ID: index.TraceID{15: 9}, From: math.MaxInt64 - 1, To: math.MaxInt64}}}, "100", "200",
+			url.Values{"start": {"2147483646"}, "end": {"2147483647"}, "q": {inTrace(9)}}, lookupNarrowed,
 		},
 		"a week": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week-3)}}, "100", "200",

@@ -1,6 +1,7 @@
 package traceql
 
 import (
+	"encoding/hex"
 	"strings"
 
 	"github.com/invoscope/invoscope/correlate"
@@ -36,11 +37,13 @@ func InvocationID(query string) (correlate.InvocationID, bool) {
 	return id, err == nil
 }
 
-// InTrace is a query that [InvocationID] recognised, narrowed to a trace, whose
-// id is given in hexadecimal.
-func InTrace(query, traceID string) string {
+// InTrace is a query that [InvocationID] recognised, narrowed to a trace. It
+// spells the id without leading zeros, as Tempo does: another spelling finds
+// nothing.
+func InTrace(query string, traceID [16]byte) string {
+	id := strings.TrimLeft(hex.EncodeToString(traceID[:]), "0")
 	end := strings.LastIndexByte(query, '}')
-	return strings.TrimRight(query[:end], space) + ` && trace:id = "` + traceID + `" }`
+	return strings.TrimRight(query[:end], space) + ` && trace:id = "` + id + `" }`
 }
 
 // scanner reads a query from its front.
