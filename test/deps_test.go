@@ -36,7 +36,7 @@ var layers = []layer{
 	{"relay/queue", nil},
 	{"relay/signal", nil},
 	{"relay/ingest", []string{"correlate", "relay/fault", "relay/queue"}},
-	{"relay/invocation", []string{"correlate", "relay/engine", "relay/fault"}},
+	{"relay/invocation", []string{"correlate", "grafana", "relay/engine", "relay/fault"}},
 	{"relay", []string{"correlate", "tenancy"}},
 	{"cmd/invoscope/internal/runinfo", nil},
 	{"cmd/invoscope/internal/ship", []string{"correlate", "relay/queue"}},
