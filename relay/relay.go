@@ -33,6 +33,11 @@ type Options struct {
 	Rebuild     *rebuild.Server
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
+	// Index is what is known of invocations; searches for one are narrowed by it.
+	// None are if it is nil.
+	Index index.Reader
+	// Lookups reports whether a tenant's searches are narrowed; all are if it is nil.
+	Lookups func(tenant string) bool
 
 	// Index knows the invocations.
 	Index index.Reader

@@ -87,15 +87,15 @@ var lokiQueries = []Route{
 	{Methods: "GET", Pattern: "/loki/api/v1/status/buildinfo"},
 }
 
-// tempoQueries are the rows that go to Tempo, as they are or once checked; see "Tempo HTTP API"
-// in its documentation, and tempopb.StreamingQuerier for the gRPC methods, which
+// tempoQueries are the rows that go to Tempo, as they are, once checked, or
+// narrowed (lookup.go); see "Tempo HTTP API" in its documentation, and tempopb.StreamingQuerier for the gRPC methods, which
 // Grafana calls on the same port.
 var tempoQueries = []Route{
 	{Methods: "GET", Pattern: "/api/echo"},
 	{Methods: "GET", Pattern: "/api/status/buildinfo"},
 	{Methods: "GET", Pattern: "/api/traces/{id}"},
 	{Methods: "GET", Pattern: "/api/v2/traces/{id}"},
-	{Methods: "GET", Pattern: "/api/search"},
+	{Methods: "GET", Pattern: "/api/search", serve: tempoSearch},
 	{Methods: "GET", Pattern: "/api/search/tags"},
 	{Methods: "GET", Pattern: "/api/search/tag/{name}/values"},
 	{Methods: "GET", Pattern: "/api/v2/search/tags"},
@@ -103,7 +103,7 @@ var tempoQueries = []Route{
 	{Methods: "GET", Pattern: "/api/metrics/query", serve: tempoMetrics},
 	{Methods: "GET", Pattern: "/api/metrics/query_range", serve: tempoMetrics},
 	{Methods: "GET", Pattern: "/api/metrics/summary"},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC, serve: tempoStreamingSearch},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTags", Shape: fault.GRPC},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagsV2", Shape: fault.GRPC},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValues", Shape: fault.GRPC},
