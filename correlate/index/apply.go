@@ -19,7 +19,6 @@ func (x *Index) Apply(ctx context.Context, tenant string, b *Batch) error {
 	ids := slices.SortedFunc(maps.Keys(b.records), compareIDs)
 	for part := range slices.Chunk(ids, updateRecords) {
 		if err := x.apply(ctx, tenant, part, b.records); err != nil {
-			x.metrics.failures.Inc()
 			return fmt.Errorf("update the invocation index: %w", err)
 		}
 	}
@@ -28,11 +27,11 @@ func (x *Index) Apply(ctx context.Context, tenant string, b *Batch) error {
 
 func (x *Index) apply(ctx context.Context, tenant string, ids []correlate.InvocationID, learnt map[correlate.InvocationID]*Record) error {
 	keys := make([][]byte, 0, len(ids))
-	place := map[SpanID]int{} // of the bucket in keys
+	slot := map[SpanID]int{} // of the bucket in keys
 	for _, id := range ids {
 		ref := startSpan(id)
-		if _, shared := place[ref]; !shared {
-			place[ref] = len(keys)
+		if _, shared := slot[ref]; !shared {
+			slot[ref] = len(keys)
 			keys = append(keys, recordKey(ref))
 		}
 	}
@@ -46,11 +45,11 @@ func (x *Index) apply(ctx context.Context, tenant string, ids []correlate.Invoca
 			}
 		}
 		for _, id := range ids {
-			i := place[startSpan(id)]
+			i := slot[startSpan(id)]
 			buckets[i] = mergeInto(buckets[i], learnt[id], w)
 		}
 		for i, bucket := range buckets {
-			if value := appendBucket(nil, bucket); !bytes.Equal(value, values[i]) {
+			if value := writeBucket(bucket); !bytes.Equal(value, values[i]) {
 				w.Set = append(w.Set, KeyValue{keys[i], value})
 			}
 		}
@@ -108,6 +107,8 @@ func replaceKeys(w *Writes, before, after [][]byte) {
 	}
 }
 
-func contains(keys [][]byte, key []byte) bool {
-	return slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
+func contains(keys [][]byte, key []byte) bool { return place(keys, key) >= 0 }
+
+func place(keys [][]byte, key []byte) int {
+	return slices.IndexFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
 }

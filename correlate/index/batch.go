@@ -8,6 +8,11 @@ import (
 // ready; [Index.Apply] merges it into the index.
 type Batch struct {
 	records map[correlate.InvocationID]*Record
+	// scratch is what is read right now.
+	scratch struct {
+		span  span
+		entry entry
+	}
 }
 
 // Len is the number of invocations that the batch knows something about.
@@ -23,7 +28,10 @@ func (b *Batch) Records() []*Record {
 }
 
 // Reset forgets all.
-func (b *Batch) Reset() { clear(b.records) }
+func (b *Batch) Reset() {
+	clear(b.records)
+	b.scratch.span, b.scratch.entry = span{}, entry{}
+}
 
 func (b *Batch) record(id correlate.InvocationID) *Record {
 	r := b.records[id]

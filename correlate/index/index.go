@@ -68,6 +68,9 @@ func New(o Options) (*Index, error) {
 // Sync returns once all that was applied is durable.
 func (x *Index) Sync(ctx context.Context) error { return x.store.Sync(ctx) }
 
+// Missed counts a request of which nothing was learnt, or not all.
+func (x *Index) Missed() { x.metrics.missed.Inc() }
+
 // Get implements [Reader].
 func (x *Index) Get(ctx context.Context, tenant string, id correlate.InvocationID) (Record, error) {
 	bucket, err := x.bucket(ctx, tenant, startSpan(id))

@@ -86,3 +86,10 @@ func callerKeys(r *Record) [][]byte {
 	}
 	return keys
 }
+
+// timeOf is the time that a spot begins with, in nanoseconds since 1970.
+func timeOf(spot []byte) int64 {
+	var full [8]byte
+	copy(full[8-timeLen:], spot[:timeLen])
+	return int64(binary.BigEndian.Uint64(full[:])) * int64(time.Millisecond)
+}

@@ -1,13 +1,17 @@
 package index
 
 import (
+	"encoding/hex"
+	"time"
+
 	"github.com/invoscope/invoscope/correlate"
 )
 
-// TraceID and SpanID are OpenTelemetry's. Zero is none.
 type (
+	// TraceID is OpenTelemetry's. Zero is none.
 	TraceID [16]byte
-	SpanID  [8]byte
+	// SpanID is OpenTelemetry's. Zero is none.
+	SpanID [8]byte
 )
 
 // Outcome is what became of an invocation, as far as was seen.
@@ -70,10 +74,9 @@ func (o Origin) String() string {
 	return originNames[o]
 }
 
+// What bounds a record: a repeated idempotent call adds a trace each time, and an
+// invocation may be tried for ever. Of more traces the latest are kept.
 const (
-	// MaxTraces and MaxAttempts bound a record: a repeated idempotent call adds a
-	// trace each time, and an invocation may be tried for ever. Of more traces the
-	// latest are kept.
 	MaxTraces   = 64
 	MaxAttempts = 512
 	// maxText bounds each text of a record, in bytes.
@@ -124,9 +127,9 @@ type Record struct {
 	// Attempts are the span ids of its attempts, in ascending order.
 	Attempts     []SpanID
 	MoreAttempts bool // there were more than MaxAttempts
-	// Started is when its latest run began. An id that comes from a key can run
-	// again after its retention.
-	Started int64
+	// Started is when its latest run began, by a span, and Begun by a log line. An id
+	// that comes from a key can run again after its retention.
+	Started, Begun int64
 	// Ended is what a span says of its latest end: Succeeded or Failed.
 	Ended At[Outcome]
 	// Result is the latest that a log line says of how it ended.
@@ -152,29 +155,41 @@ type Record struct {
 
 // Outcome is the outcome of the latest run.
 func (r *Record) Outcome() Outcome {
+	run := max(r.Started, r.Begun)
 	switch {
-	case r.Ended.Value != Unknown && r.Ended.Time >= r.Started:
+	case r.Ended.Value != Unknown && r.Ended.Time >= run:
 		return r.Ended.Value
-	case r.Result.Value != Unknown && r.Result.Time >= r.Started:
+	case r.Result.Value != Unknown && r.Result.Time >= run:
 		return r.Result.Value
-	case r.Completed != 0 && r.Completed >= r.Started:
+	case r.Completed != 0 && r.Completed >= run:
 		return Completed
-	case r.State.Value != Unknown && r.State.Time >= r.Started:
+	case r.State.Value != Unknown && r.State.Time >= run:
 		return r.State.Value
-	case r.Started != 0:
+	case run != 0:
 		return Running
 	}
 	return Unknown
 }
 
+// StartedAt is when the latest run began, or zero.
+func (r *Record) StartedAt() int64 {
+	// Restate logs that it begins just after the time that its span has.
+	const sameRun = int64(10 * time.Second)
+	if r.Started != 0 && r.Begun-r.Started < sameRun {
+		return r.Started
+	}
+	return r.Begun
+}
+
 // EndedAt is when the latest run ended, or zero.
 func (r *Record) EndedAt() int64 {
+	run := max(r.Started, r.Begun)
 	switch {
-	case r.Ended.Value != Unknown && r.Ended.Time >= r.Started:
+	case r.Ended.Value != Unknown && r.Ended.Time >= run:
 		return r.Ended.Time
-	case r.Completed != 0 && r.Completed >= r.Started:
+	case r.Completed != 0 && r.Completed >= run:
 		return r.Completed
-	case r.Result.Value != Unknown && r.Result.Time >= r.Started:
+	case r.Result.Value != Unknown && r.Result.Time >= run:
 		return r.Result.Time
 	}
 	return 0
@@ -197,10 +212,11 @@ func (r *Record) MainTrace() TraceID {
 func (r *Record) Gaps() []string {
 	gaps := []string{}
 	outcome := r.Outcome()
-	if r.Started == 0 {
+	run := max(r.Started, r.Begun)
+	if run == 0 {
 		gaps = append(gaps, "start")
 	}
-	if outcome == Completed || outcome.Final() && (r.Ended.Value == Unknown || r.Ended.Time < r.Started) {
+	if outcome.Final() && (r.Ended.Value == Unknown || r.Ended.Time < run) {
 		gaps = append(gaps, "end")
 	}
 	if r.MoreAttempts || outcome == Succeeded && len(r.Attempts) == 0 {
@@ -211,3 +227,9 @@ func (r *Record) Gaps() []string {
 	}
 	return gaps
 }
+
+// String is the id in hexadecimal digits.
+func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
+
+// String is the id in hexadecimal digits.
+func (s SpanID) String() string { return hex.EncodeToString(s[:]) }

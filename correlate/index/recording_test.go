@@ -6,7 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,12 +109,17 @@ func recordedLines(t testing.TB, name string) []string {
 
 func newIndex(t testing.TB) *index.Index {
 	t.Helper()
-	x, err := index.New(index.Options{
-		Store:      indextest.NewMemory(),
-		Retention:  func(string) time.Duration { return time.Hour },
-		Registerer: prometheus.NewRegistry(),
-		Now:        time.Now,
+	return newIndexOver(t, index.Options{
+		Store:     indextest.NewMemory(),
+		Retention: func(string) time.Duration { return time.Hour },
+		Now:       time.Now,
 	})
+}
+
+func newIndexOver(t testing.TB, o index.Options) *index.Index {
+	t.Helper()
+	o.Registerer, o.Log = prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	x, err := index.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,5 +271,4 @@ func TestRecordingIsTold(t *testing.T) {
 			}
 		})
 	}
-	_ = fmt.Sprint
 }

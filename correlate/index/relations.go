@@ -29,7 +29,8 @@ func (x *Index) Relations(ctx context.Context, tenant string, r *Record, limit i
 	if err := x.origin(ctx, tenant, r, &rel); err != nil {
 		return Relations{}, err
 	}
-	if err := x.callees(ctx, tenant, r, limit, &rel); err != nil {
+	search := calleeSearch{x: x, tenant: tenant, r: r, limit: limit, found: map[correlate.InvocationID]int{}, rel: &rel}
+	if err := search.spans(ctx); err != nil {
 		return Relations{}, err
 	}
 	return rel, nil
@@ -61,7 +62,7 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 	switch {
 	case cause.Origin == Send:
 		rel.Origin = Send
-	case cause.Span == (SpanID{}) && r.Requested != 0 && r.Requested <= r.Started:
+	case cause.Span == (SpanID{}) && r.Requested != 0 && r.Requested <= max(r.Started, r.Begun):
 		// Requests for what runs already, such as a repeated idempotent call, come
 		// after its start.
 		rel.Origin = Ingress
@@ -104,23 +105,33 @@ func (r *Record) hasAttempt(span SpanID) bool {
 // calleePage is how many callees are read at once.
 const calleePage = 256
 
-// callees finds whom the attempts of r, or its lines, say that it invoked.
-func (x *Index) callees(ctx context.Context, tenant string, r *Record, limit int, rel *Relations) error {
-	found := map[correlate.InvocationID]int{}
-	for _, span := range append([]SpanID{startSpan(r.ID)}, r.Attempts...) {
+// calleeSearch collects whom r invoked.
+type calleeSearch struct {
+	x      *Index
+	tenant string
+	r      *Record
+	limit  int
+	found  map[correlate.InvocationID]int // its place in rel.Callees
+	rel    *Relations
+}
+
+// spans reads what the callees say of the spans they were started under: attempts
+// of r, and its start span for what only its lines told.
+func (c *calleeSearch) spans(ctx context.Context) error {
+	for _, span := range append([]SpanID{startSpan(c.r.ID)}, c.r.Attempts...) {
 		from := append([]byte{familyCallee}, span[:]...)
 		to := after(from)
 		for {
-			keys, err := x.store.Scan(ctx, tenant, from, to, calleePage, false)
+			keys, err := c.x.store.Scan(ctx, c.tenant, from, to, calleePage, false)
 			if err != nil {
 				return fmt.Errorf("read the invocation index: %w", err)
 			}
 			for _, key := range keys {
-				if err := x.addCallee(ctx, tenant, r, key, found, rel); err != nil {
+				if err := c.add(ctx, key); err != nil {
 					return err
 				}
-				if len(rel.Callees) > limit {
-					rel.Callees, rel.More = rel.Callees[:limit], true
+				if len(c.rel.Callees) > c.limit {
+					c.rel.Callees, c.rel.More = c.rel.Callees[:c.limit], true
 					return nil
 				}
 			}
@@ -133,27 +144,27 @@ func (x *Index) callees(ctx context.Context, tenant string, r *Record, limit int
 	return nil
 }
 
-// addCallee adds the invocations that a key names, if they say so themselves.
-func (x *Index) addCallee(ctx context.Context, tenant string, r *Record, key []byte, found map[correlate.InvocationID]int, rel *Relations) error {
+// add adds the invocations that a key names, if their records say so, too.
+func (c *calleeSearch) add(ctx context.Context, key []byte) error {
 	if len(key) != 1+2*refLen+1 {
 		return errCorrupt
 	}
 	span, origin := SpanID(key[1:]), Origin(key[len(key)-1])
-	bucket, err := x.bucket(ctx, tenant, SpanID(key[1+refLen:]))
+	bucket, err := c.x.bucket(ctx, c.tenant, SpanID(key[1+refLen:]))
 	if err != nil {
 		return err
 	}
 	for i := range bucket {
-		c := &bucket[i]
-		if c.ID == r.ID || c.Cause.Value.Span != span && c.Caller.Value != r.ID {
+		callee := &bucket[i]
+		if callee.ID == c.r.ID || callee.Cause.Value.Span != span && callee.Caller.Value != c.r.ID {
 			continue
 		}
-		at, known := found[c.ID]
+		at, known := c.found[callee.ID]
 		if !known {
-			found[c.ID] = len(rel.Callees)
-			rel.Callees = append(rel.Callees, Relative{c.ID, origin})
-		} else if rel.Callees[at].Origin == OriginUnknown {
-			rel.Callees[at].Origin = origin
+			c.found[callee.ID] = len(c.rel.Callees)
+			c.rel.Callees = append(c.rel.Callees, Relative{callee.ID, origin})
+		} else if c.rel.Callees[at].Origin == OriginUnknown {
+			c.rel.Callees[at].Origin = origin
 		}
 	}
 	return nil

@@ -45,7 +45,8 @@ type span struct {
 }
 
 func (b *Batch) span(body []byte) error {
-	var s span
+	s := &b.scratch.span
+	*s = span{}
 	for len(body) > 0 {
 		f, after, ok := next(body)
 		if !ok {
@@ -59,7 +60,7 @@ func (b *Batch) span(body []byte) error {
 	if len(s.invocation) == 0 || s.trace == (TraceID{}) || s.id == (SpanID{}) {
 		return nil
 	}
-	id, err := correlate.ParseInvocationID(string(s.invocation))
+	id, err := correlate.ParseInvocationID(text(s.invocation))
 	if err != nil {
 		return nil // it isn't Restate's
 	}
@@ -179,8 +180,8 @@ func (s *span) setStatus(body []byte) error {
 // tell adds to r what the span says about it.
 func (s *span) tell(r *Record) {
 	r.see(s.start, s.end)
-	r.name(string(s.target), true)
-	kind, _, _ := strings.Cut(string(s.name), " ")
+	r.name(text(s.target), true)
+	kind, _, _ := strings.Cut(text(s.name), " ")
 	main := true
 	switch kind {
 	case "invocation-start":
