@@ -32,7 +32,7 @@ const (
 	defaultCacheBytes = 32 << 20
 	memTableBytes     = 8 << 20
 	openFiles         = 128
-	blockBytes        = 16 << 10
+	blockBytes        = 8 << 10
 	bloomBitsPerKey   = 10
 )
 
@@ -40,7 +40,8 @@ const (
 // are [ErrCorrupt].
 func Open(o Options) (*Store, error) { return open(o, vfs.Default, newGuard(o.Log)) }
 
-func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
+// open is Open on another file system, with settings changed by tests.
+func open(o Options, disk vfs.FS, g *guard, settings ...func(*pebble.Options)) (*Store, error) {
 	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks()}
 	if err := disk.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the index store: %w", err)
@@ -52,6 +53,9 @@ func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
 	options := pebbleOptions(o, guardFS{disk, g})
 	options.Logger = logger{g}
 	options.EventListener = listener(g, s.metrics)
+	for _, set := range settings {
+		set(options)
+	}
 	if s.db, err = openPebble(g, o.Dir, options); err != nil {
 		s.metrics.unregister()
 		return nil, fmt.Errorf("open the index store %s: %w", o.Dir, err)
@@ -80,7 +84,7 @@ func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
 		options.Levels[i] = pebble.LevelOptions{
 			BlockSize:    blockBytes,
 			FilterPolicy: bloom.FilterPolicy(bloomBitsPerKey),
-			Compression:  func() *sstable.CompressionProfile { return sstable.ZstdCompression },
+			Compression:  func() *sstable.CompressionProfile { return sstable.BalancedCompression },
 		}
 	}
 	return options
