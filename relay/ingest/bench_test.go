@@ -31,9 +31,13 @@ type cost struct{ bytes, items int }
 
 // benchmarkRequest sends one request again and again, through the handler, and
 // reports CPU seconds for a gigabyte or for a million items.
-func benchmarkRequest(b *testing.B, serve func(*Ingest) handler, h http.Header, body []byte, of cost) {
+func benchmarkRequest(b *testing.B, serve func(*Ingest) handler, h http.Header, body []byte, of cost, set ...func(*Options)) {
 	var to nowhere
-	in, err := New(Options{Logs: &to, Traces: &to, TenantKey: "tenant", MaxBytes: 10 << 20, Registerer: prometheus.NewRegistry()})
+	opts := Options{Logs: &to, Traces: &to, TenantKey: "tenant", MaxBytes: 10 << 20, Registerer: prometheus.NewRegistry()}
+	for _, change := range set {
+		change(&opts)
+	}
+	in, err := New(opts)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -155,6 +159,31 @@ func BenchmarkLogs(b *testing.B) {
 				return encodeStreams(streams)
 			})
 		})
+	}
+}
+
+// What is optional, on the recorded DEBUG lines, and on the lines of an SDK, most of
+// which continue a record.
+func BenchmarkOptions(b *testing.B) {
+	for _, name := range []string{"restate-debug.jsonl", "service-sdk-debug.log"} {
+		s, size := push.Stream{Labels: `{container="restate", cluster="x"}`}, 0
+		for _, line := range recordedLines(b, name)[:700] {
+			size += len(line)
+			s.Entries = append(s.Entries, pushed(line))
+		}
+		body, of := protoPush(b, s), cost{size, len(s.Entries)}
+		for _, c := range []struct {
+			name string
+			set  func(*Options)
+		}{
+			{"none", func(*Options) {}},
+			{"trace-id", func(o *Options) { o.TraceOf = func(string, string) string { return "01a206657936f47db1cb0da40cc71744" } }},
+			{"continuation-lines", func(o *Options) { o.ContinuationLines = true }},
+		} {
+			b.Run(name+"/"+c.name, func(b *testing.B) {
+				benchmarkRequest(b, func(in *Ingest) handler { return in.LokiPush }, header(), body, of, c.set)
+			})
+		}
 	}
 }
 
