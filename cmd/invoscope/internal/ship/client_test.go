@@ -95,7 +95,8 @@ func BenchmarkUnwrap(b *testing.B) {
 				text.WriteString(wrap[f](line) + "\n")
 			}
 			u := &unwrapper{format: FormatAuto, from: l.source(nil), journal: newJournal(l, discard(), true)}
-			u.add = func([]byte, time.Time, *source) error { return nil }
+			u.joiner.add = func([]byte, time.Time, *source) error { return nil }
+			u.joiner.wait = DefaultMultilineWait
 			b.SetBytes(int64(text.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
