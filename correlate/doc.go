@@ -2,9 +2,10 @@
 // about, and when it was written.
 //
 // It knows the formats in which Restate and its SDKs write: the server's json,
-// compact and pretty formats, and the TypeScript SDK's console lines. A record
-// that another program wrapped is found too: as a string inside a JSON object
-// (Docker's json-file driver), or behind a text prefix (kubectl, compose, CRI).
+// compact and pretty formats, and the console lines of the SDKs for TypeScript and
+// Java. A record that another program wrapped is found too: as a string inside a
+// JSON object (Docker's json-file driver), or behind a text prefix (kubectl,
+// compose, CRI).
 //
 // Invariants:
 //   - A line is never changed, and no input makes the package panic, recurse or

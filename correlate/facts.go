@@ -1,6 +1,9 @@
 package correlate
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 const (
 	// maxRelated bounds the related ids of one line, so that a line made of
@@ -19,6 +22,8 @@ type Facts struct {
 	Related      []string // the other invocation ids on the line, in order of appearance, without repeats, at most 64
 	Target       string   // "Service/handler" or "Object/key/handler" of the current invocation
 	Level        string   // as the line spells it, such as "DEBUG"
+	ErrorCode    string   // of Restate's list of errors, such as "RT0007"
+	RetryCount   string   // of the current invocation: digits
 }
 
 // Extract sets f to the facts of line, forgetting what it held. The memory of
@@ -36,10 +41,18 @@ type Facts struct {
 // In compact and pretty records and in plain text it is the last id that
 // follows such a key, since span fields come after those of the event and the
 // innermost span comes last; the target is the one that follows the last mention
-// of it that has one before the next id. On an SDK console line it is the fourth
-// bracket, the target the third.
+// of it that has one before the next id. On a console line of the SDK for TypeScript
+// it is the fourth bracket, the target the third; on one of the SDK for Java, where
+// brackets follow the level, it is the second and the first.
 //
 // Without any of these it is the first id in the text, and there is no target.
+//
+// The error code is restate.error.code, and the retry count is retry_count, of
+// what a JSON record says of its event: its "fields", or its top level when it has
+// none; unless that names another invocation. In text each is the first that
+// stands behind its key. A line at DEBUG or TRACE has neither, as Restate gives
+// codes to events of the higher levels only; nor has an SDK line. There is no retry
+// count without an invocation.
 //
 // A record inside a JSON string or behind a prefix, in any format, is read when
 // what surrounds it doesn't say all; up to four layers.
@@ -55,14 +68,18 @@ func (f *Facts) Extract(line string) {
 	f.collect(line)
 	known := f.InvocationID
 
-	var current, target string
+	current, target := "", ""
 	for doc, layer := line, 0; doc != "" && layer < maxWrapping; layer++ {
-		r := readRecord(doc, known, f.Level == "")
+		r := readRecord(doc, wanted{known, f.Level})
 		if f.Level == "" {
 			f.Level = r.level
 		}
 		if r.id != "" {
 			current, target, known = r.id, r.target, ""
+		}
+		if r.event.id == "" || current == "" || r.event.id == current {
+			f.ErrorCode = cmp.Or(f.ErrorCode, r.event.code)
+			f.RetryCount = cmp.Or(f.RetryCount, r.event.retries)
 		}
 		if f.Level != "" && known == "" {
 			break
@@ -72,6 +89,11 @@ func (f *Facts) Extract(line string) {
 	if current != "" {
 		f.setCurrent(current)
 		f.Target = target
+	}
+	if !hasError(f.Level) {
+		f.ErrorCode, f.RetryCount = "", ""
+	} else if f.InvocationID == "" {
+		f.RetryCount = ""
 	}
 }
 
@@ -129,30 +151,50 @@ func (f *Facts) setCurrent(id string) {
 	f.InvocationID = id
 }
 
+// wanted is what is known of a line before one of its layers is read.
+type wanted struct {
+	known string // any id of the line; empty when it has none or its current one was found
+	level string // empty while it is unknown
+}
+
+// event is what a record says of its event: the invocation that it names, and its
+// error.
+type event struct{ id, code, retries string }
+
 // record is what one layer of a line says. Id and target are only set when the
 // layer's structure names the current invocation.
 type record struct {
 	id, target, level string
+	event             event
 	wrapped           string // a record inside this one, when this one doesn't say all
 }
 
-// readRecord reads doc in whichever format it is. known is any id of the line,
-// or empty when the line has none or its current one was found; needLevel says
-// whether its level is still unknown.
-func readRecord(doc, known string, needLevel bool) record {
+// readRecord reads doc in whichever format it is.
+func readRecord(doc string, w wanted) record {
 	doc = doc[afterSpace(doc, 0):]
 	if strings.HasPrefix(doc, "{") {
-		return readJSON(doc, known, needLevel)
+		return readJSON(doc, w)
 	}
 	if rest, ok := strings.CutPrefix(doc, sdkPrefix); ok {
-		return readSDK(rest, known != "")
+		return readSDK(rest, w.known != "")
 	}
-	r := record{level: headLevel(doc)}
+	var r record
+	var rest string
+	r.level, rest = head(doc)
 	if r.level == "" {
-		r.wrapped = behindPrefix(doc)
+		if r.wrapped = behindPrefix(doc); r.wrapped != "" {
+			return r
+		}
+	} else if w.level == "" {
+		w.level = r.level
 	}
-	if known != "" && r.wrapped == "" {
-		r.id, r.target = keyed(doc)
+	if w.known != "" {
+		if r.id, r.target = keyed(doc); r.id == "" {
+			r.id, r.target, _ = bracketed(rest)
+		}
+	}
+	if hasError(w.level) {
+		r.event = event{code: errorCodeIn(doc), retries: retryCountIn(doc)}
 	}
 	return r
 }

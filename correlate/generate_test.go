@@ -28,7 +28,7 @@ func (g *generator) object(depth int) {
 		}
 		g.space()
 		g.WriteString(`"` + g.one("span", "spans", "fields", "level", "restate.invocation.id", "restate.invocation.id",
-			"invocation_id", "restate.invocation.target", "message", `a\"b`, "") + `"`)
+			"invocation_id", "restate.invocation.target", "restate.error.code", "retry_count", "message", `a\"b`, "") + `"`)
 		g.space()
 		g.WriteString(":")
 		g.space()
@@ -52,7 +52,7 @@ func (g *generator) array(depth int) {
 }
 
 func (g *generator) value(depth int) {
-	choice := g.IntN(10)
+	choice := g.IntN(12)
 	switch {
 	case choice < 3 && depth > 0:
 		g.object(depth - 1)
@@ -61,6 +61,10 @@ func (g *generator) value(depth int) {
 	case choice < 8:
 		g.WriteString(`"` + g.id() + `"`)
 	case choice == 8:
+		g.WriteString(g.one(`"RT0007"`, `"META0003"`, `"None"`, `"RT0007x"`, `"3"`, "3", "12345678901", "3.0", "-1"))
+	case choice == 9:
+		g.WriteString(`"` + g.one("INFO", "WARN", "DEBUG") + `"`)
+	case choice == 10:
 		g.WriteString(g.one("0", "-1.5e3", "true", "null", "{}", "[]", `""`))
 	default:
 		g.text(depth)
@@ -69,7 +73,10 @@ func (g *generator) value(depth int) {
 
 func (g *generator) text(depth int) {
 	var text string
-	switch g.IntN(4) {
+	switch g.IntN(5) {
+	case 4:
+		text = g.one("2026-11-23T03:14:00Z  WARN x: ", "2026-11-23T03:14:00Z DEBUG x: ", "\x1b[2m", "") + g.one("restate.error.code=", "\x1b[1mrestate.error.code\x1b[0m: ") +
+			g.one("RT0007", "None", "RT0007\nretry_count: 4") + g.one(" retry_count=3 ", "\n", "") + g.id()
 	case 0:
 		inner := generator{Rand: g.Rand}
 		inner.object(max(depth, 1))

@@ -15,15 +15,17 @@ const (
 	inSpan
 )
 
-// naming is an object's members that name an invocation.
-type naming struct{ id, target string }
+// naming is what an object's members say of an invocation.
+type naming struct {
+	event
+	target string
+}
 
 // jsonReader goes once over the bytes of a JSON object. It knows only strings
 // and depth, and reads invalid or truncated JSON as far as it makes sense.
 type jsonReader struct {
-	known     string // an id of the line; empty when no id is needed
-	target    bool   // whether only the target of known is looked for
-	needLevel bool
+	wanted
+	target bool // whether only the target of known is looked for
 
 	depth    int
 	member   string // key of the top-level member that is being read
@@ -32,23 +34,24 @@ type jsonReader struct {
 	here     naming // of the object at keyDepth
 	top      naming
 
-	best  naming
-	rank  int // place of best
-	level string
+	best     naming
+	rank     int // place of best
+	event    event
+	hasEvent bool
 }
 
 // readJSON reads a record that begins with an opening brace.
-func readJSON(doc, known string, needLevel bool) record {
-	r := jsonReader{known: known, needLevel: needLevel}
+func readJSON(doc string, w wanted) record {
+	r := jsonReader{wanted: w}
 	r.read(doc)
 	if r.best.id != "" && r.best.target == "" {
-		again := jsonReader{known: r.best.id, target: true}
+		again := jsonReader{wanted: wanted{r.best.id, r.level}, target: true}
 		again.read(doc)
 		r.best.target = again.best.target
 	}
-	rec := record{id: r.best.id, target: unescape(r.best.target), level: unescape(r.level)}
-	if known != "" && rec.id == "" || needLevel && rec.level == "" {
-		rec.wrapped = unescape(wrapped(doc, known != ""))
+	rec := record{id: r.best.id, target: unescape(r.best.target), level: unescape(r.level), event: r.event}
+	if w.known != "" && rec.id == "" || rec.level == "" {
+		rec.wrapped = unescape(wrapped(doc, w.known != ""))
 	}
 	return rec
 }
@@ -69,6 +72,7 @@ func (r *jsonReader) read(doc string) {
 				r.member = key
 			}
 			if i == len(doc) || doc[i] != '"' {
+				r.number(key, doc[i:])
 				continue
 			}
 			end = stringEnd(doc, i+1)
@@ -89,12 +93,13 @@ func (r *jsonReader) read(doc string) {
 			i++
 		}
 	}
-	r.accept(atTop, r.top)
+	r.ended(r.place, r.here) // what is cut off counts as far as it goes
+	r.ended(atTop, r.top)
 }
 
 // done reports whether nothing that may still come can change the result.
 func (r *jsonReader) done() bool {
-	if r.needLevel && r.level == "" {
+	if !r.target && (r.level == "" || !r.hasEvent && hasError(r.level)) {
 		return false
 	}
 	if r.place == inSpan && r.here.id != "" && r.here.target != "" {
@@ -120,7 +125,7 @@ func (r *jsonReader) open(c byte) {
 
 func (r *jsonReader) close() {
 	if r.depth == r.keyDepth {
-		r.accept(r.place, r.here)
+		r.ended(r.place, r.here)
 		r.here = naming{}
 	}
 	r.depth--
@@ -128,7 +133,15 @@ func (r *jsonReader) close() {
 	case 1:
 		r.place, r.keyDepth = noPlace, 0
 	case 0:
-		r.accept(atTop, r.top)
+		r.ended(atTop, r.top)
+	}
+}
+
+// ended notes what an object says, once it has been read.
+func (r *jsonReader) ended(place int, n naming) {
+	r.accept(place, n)
+	if !r.hasEvent && (place == inFields || place == atTop) {
+		r.event, r.hasEvent = n.event, true
 	}
 }
 
@@ -143,8 +156,8 @@ func (r *jsonReader) accept(place int, n naming) {
 	}
 }
 
-// value reads a member whose value is a string, and reports whether it says
-// anything.
+// value reads a member whose value is a string, and reports whether it may be the
+// last that is needed.
 func (r *jsonReader) value(key, text string) bool {
 	if key == "level" {
 		if r.depth != 1 || r.level != "" {
@@ -153,13 +166,8 @@ func (r *jsonReader) value(key, text string) bool {
 		r.level = text
 		return true
 	}
-	var n *naming
-	switch r.depth {
-	case r.keyDepth:
-		n = &r.here
-	case 1:
-		n = &r.top
-	default:
+	n := r.object()
+	if n == nil {
 		return false
 	}
 	switch key {
@@ -173,8 +181,38 @@ func (r *jsonReader) value(key, text string) bool {
 			n.target = text
 			return true
 		}
+	case "restate.error.code":
+		if n.code == "" && isErrorCode(text) {
+			n.code = text
+		}
+	case "retry_count":
+		if n.retries == "" && isCount(text) {
+			n.retries = text
+		}
 	}
 	return false
+}
+
+// number reads a member whose value begins rest and isn't a string.
+func (r *jsonReader) number(key, rest string) {
+	if key != "retry_count" {
+		return
+	}
+	if n := r.object(); n != nil && n.retries == "" {
+		n.retries = leadingCount(rest)
+	}
+}
+
+// object is the one whose members are read, if it is one that may name an
+// invocation.
+func (r *jsonReader) object() *naming {
+	switch r.depth {
+	case r.keyDepth:
+		return &r.here
+	case 1:
+		return &r.top
+	}
+	return nil
 }
 
 // wrapped is the first string in doc, escaped as it is, that is a record of its

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,58 @@ func TestEveryInvocationOfTheRecording(t *testing.T) {
 		})
 	}
 }
+
+// joined are the records of lines: each with the lines that continue it.
+func joined(lines []string) (records []string) {
+	for _, line := range lines {
+		if len(records) == 0 || Begins(line) {
+			records = append(records, line)
+			continue
+		}
+		records[len(records)-1] += "\n" + line
+	}
+	return records
+}
+
+// Every format, of Restate 1.7.12 and 1.6.2, with the lines of a record joined: the
+// ids of a record are those that a regular expression finds. The numbers were counted
+// by other means.
+func TestRecordsOfTheRecordings(t *testing.T) {
+	type counts struct{ records, levels, ids, related, targets, codes int }
+	anyID := regexp.MustCompile(`inv_1[0-9A-Za-z]{33}`)
+	for name, want := range map[string]counts{
+		"restate-debug.jsonl":      {994, 994, 530, 18, 523, 16},
+		"restate-v162-debug.jsonl": {100, 100, 93, 3, 92, 0},
+		"restate-compact.log":      {116, 116, 88, 1, 87, 10},
+		"restate-pretty.log":       {29, 29, 10, 0, 10, 10},
+		"service-sdk-debug.log":    {402, 402, 364, 0, 364, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got counts
+			for _, text := range joined(recording(t, name)) {
+				f := facts(text)
+				ids := map[string]bool{}
+				for _, id := range anyID.FindAllString(text, -1) {
+					ids[id] = true
+				}
+				equal(t, text, len(f.ids()), len(ids))
+				for _, id := range f.ids() {
+					equal(t, text, ids[id], true)
+				}
+				equal(t, "code of "+text, f.ErrorCode != "", strings.Contains(text, "restate.error.code"))
+				got.records++
+				got.levels += one(f.Level)
+				got.ids += one(f.InvocationID)
+				got.related += one(strings.Join(f.Related, ""))
+				got.targets += one(f.Target)
+				got.codes += one(f.ErrorCode)
+			}
+			equal(t, "counts", got, want)
+		})
+	}
+}
+
+func one(fact string) int { return min(len(fact), 1) }
 
 // places says where a JSON line has an id, in the words of invocations.json.
 func places(t *testing.T, line, id string) string {

@@ -17,7 +17,7 @@ import (
 
 // node is a JSON value; keys are those of an object's items, in order.
 type node struct {
-	kind  byte // '{', '[', '"' or 0
+	kind  byte // '{', '[', '"', '0' for a number, or 0
 	text  string
 	keys  []string
 	items []*node
@@ -65,9 +65,13 @@ func parseValue(d *json.Decoder) (*node, error) {
 		_, err := d.Token()
 		return n, err
 	}
+	if v, ok := token.(json.Number); ok {
+		return &node{kind: '0', text: v.String()}, nil
+	}
 	return &node{}, nil
 }
 
+// members are an object's values of one kind under one of these keys.
 func (n *node) members(kind byte, keys ...string) (found []*node) {
 	for i, key := range n.keys {
 		if n.items[i].kind == kind && slices.Contains(keys, key) {
@@ -104,6 +108,33 @@ func (n *node) id() string {
 
 func (n *node) target() string {
 	return firstText(n.members('"', "restate.invocation.target"), notEmpty)
+}
+
+var (
+	codeShape  = regexp.MustCompile(`^[A-Z]+[0-9]+$`)
+	countShape = regexp.MustCompile(`^[0-9]{1,10}$`)
+)
+
+func referenceIsCode(s string) bool { return codeShape.MatchString(s) && len(s) <= maxCodeBytes }
+
+// event is what an object says of its event.
+func (n *node) event() (e event) {
+	e.id = n.id()
+	e.code = firstText(n.members('"', "restate.error.code"), referenceIsCode)
+	for i, key := range n.keys {
+		if item := n.items[i]; e.retries == "" && key == "retry_count" && (item.kind == '"' || item.kind == '0') && countShape.MatchString(item.text) {
+			e.retries = item.text
+		}
+	}
+	return e
+}
+
+// eventOf is what the record's fields, or else its top level, say.
+func eventOf(doc *node) event {
+	if fields := doc.members('{', "fields"); len(fields) > 0 {
+		return fields[0].event()
+	}
+	return doc.event()
 }
 
 // placesOf are the objects that may name the current invocation, best first.
@@ -158,6 +189,7 @@ var wrappedShape = regexp.MustCompile(`^(?:\{|\[restate\]\[|\x1b\[|[0-9]{4}-[0-9
 // referenceJSON reads one layer.
 func referenceJSON(doc *node, needID bool) (r record) {
 	r.level = firstText(doc.members('"', "level"), notEmpty)
+	r.event = eventOf(doc)
 	if needID {
 		for _, place := range placesOf(doc) {
 			if r.id == "" {
@@ -179,12 +211,33 @@ func referenceJSON(doc *node, needID bool) (r record) {
 	return r
 }
 
+var (
+	textKey   = `(?:^|[^0-9A-Za-z_.]|\\[bfnrt]|\\u[0-9a-fA-F]{4}|\[[0-9;]{0,21}m)`
+	textSep   = `(?:\x1b\[[0-9;]*m)*[=:] *(?:\x1b\[[0-9;]*m)*"?`
+	textCode  = regexp.MustCompile(textKey + `restate\.error\.code` + textSep + `([A-Z]+[0-9]+)\b`)
+	textCount = regexp.MustCompile(textKey + `retry_count` + textSep + `([0-9]{1,10})\b(?:[^.]|$)`)
+)
+
+// referenceText is what the layers that are text say of their event.
+func referenceText(doc string) (e event) {
+	for _, m := range textCode.FindAllStringSubmatch(doc, -1) {
+		if e.code == "" && referenceIsCode(m[1]) {
+			e.code = m[1]
+		}
+	}
+	if m := textCount.FindStringSubmatch(doc); m != nil {
+		e.retries = m[1]
+	}
+	return e
+}
+
 // reference is what Extract should say of a line. Layers that aren't JSON are
-// read by the code under test, which tables test. It is false for lines that
-// have no one meaning, such as those that aren't valid JSON.
+// read by the code under test, which tables test, but for the event. It is false
+// for lines that have no one meaning, such as those that aren't valid JSON.
 func reference(line string) (f Facts, ok bool) {
 	ids := referenceIDs(line)
 	current, target := "", ""
+	var events []event
 	doc := line
 	for range maxWrapping {
 		needID := len(ids) > 0 && current == ""
@@ -195,10 +248,15 @@ func reference(line string) (f Facts, ok bool) {
 				return Facts{}, false
 			}
 			r = referenceJSON(tree, needID)
-		} else if needID {
-			r = readRecord(doc, ids[0], f.Level == "")
 		} else {
-			r = readRecord(doc, "", f.Level == "")
+			w := wanted{level: f.Level}
+			if needID {
+				w.known = ids[0]
+			}
+			r = readRecord(doc, w)
+			if r.event = (event{}); r.wrapped == "" && !strings.HasPrefix(trimmed, sdkPrefix) {
+				r.event = referenceText(doc)
+			}
 		}
 		if f.Level == "" {
 			f.Level = r.level
@@ -206,6 +264,7 @@ func reference(line string) (f Facts, ok bool) {
 		if r.id != "" {
 			current, target = r.id, r.target
 		}
+		events = append(events, r.event)
 		if doc = r.wrapped; doc == "" {
 			break
 		}
@@ -219,12 +278,32 @@ func reference(line string) (f Facts, ok bool) {
 	case len(ids) > 0:
 		f.InvocationID = ids[0]
 	}
+	f.ErrorCode, f.RetryCount = referenceError(f, events)
 	for _, id := range ids {
 		if id != f.InvocationID {
 			f.Related = append(f.Related, id)
 		}
 	}
 	return f, true
+}
+
+// referenceError is what the layers say of an error; of each the first one counts.
+func referenceError(f Facts, events []event) (code, retries string) {
+	if f.Level == "DEBUG" || f.Level == "TRACE" {
+		return "", ""
+	}
+	for _, e := range events {
+		if e.id != "" && e.id != f.InvocationID {
+			continue
+		}
+		if code == "" {
+			code = e.code
+		}
+		if retries == "" && f.InvocationID != "" {
+			retries = e.retries
+		}
+	}
+	return code, retries
 }
 
 // needless are escapes of characters that need none. A name or id that is
@@ -244,7 +323,7 @@ func compare(t *testing.T, line string) {
 	}
 	got := facts(line)
 	if got.InvocationID != want.InvocationID || got.Target != want.Target || got.Level != want.Level ||
-		!slices.Equal(got.Related, want.Related) {
+		got.ErrorCode != want.ErrorCode || got.RetryCount != want.RetryCount || !slices.Equal(got.Related, want.Related) {
 		t.Errorf("%s\n got %+v\nwant %+v", line, got, want)
 	}
 }
@@ -288,6 +367,7 @@ func FuzzBytes(f *testing.F) {
 		f.Add(test.line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
+		compare(t, line)
 		got := facts(line)
 		if len(got.Related) > maxRelated || got.InvocationID == "" && (got.Related != nil || got.Target != "") {
 			t.Errorf("%q: %+v", line, got)
@@ -299,6 +379,7 @@ func FuzzBytes(f *testing.F) {
 			}
 			seen[id] = true
 		}
+		equal(t, "begins", Begins(line), Begins(line[:min(len(line), BeginsBytes)]))
 		if ts, ok := Timestamp(line); ok && (ts.Year() < firstYear-1 || ts.Year() > lastYear+1) {
 			t.Errorf("%q: time %v", line, ts)
 		}

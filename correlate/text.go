@@ -11,14 +11,8 @@ const sdkPrefix = "[restate]["
 func readSDK(rest string, ids bool) record {
 	var r record
 	_, rest, _ = strings.Cut(rest, "]")
-	if ids && strings.HasPrefix(rest, "[") {
-		// An object's key may contain brackets, so the id ends the target.
-		if i := strings.Index(rest, "]["+idPrefix); i > 0 {
-			if end := i + 2 + idLen; end < len(rest) && rest[end] == ']' && isID(rest[i+2:end]) {
-				r.id, r.target = rest[i+2:end], rest[1:i]
-				rest = rest[end+1:]
-			}
-		}
+	if ids {
+		r.id, r.target, rest = bracketed(rest)
 	}
 	for strings.HasPrefix(rest, "[") {
 		_, rest, _ = strings.Cut(rest, "]")
@@ -29,19 +23,37 @@ func readSDK(rest string, ids bool) record {
 	return r
 }
 
-// headLevel is the level that follows the time at the beginning of a compact or
-// pretty record, both perhaps coloured. It is empty when doc begins otherwise.
-func headLevel(doc string) string {
+// bracketed reads the [target][id] that begins s. It returns s when something else
+// does, such as another bracket and a space.
+func bracketed(s string) (id, target, rest string) {
+	if !strings.HasPrefix(s, "[") {
+		return "", "", s
+	}
+	// An object's key may contain brackets, so the id ends the target.
+	if i := strings.Index(s, "]["+idPrefix); i > 0 {
+		end := i + 2 + idLen
+		if end < len(s) && s[end] == ']' && isID(s[i+2:end]) && !strings.Contains(s[:i], "] ") {
+			return s[i+2 : end], s[1:i], s[end+1:]
+		}
+	}
+	return "", "", s
+}
+
+// head is the level that follows the time at the beginning of a text record, both
+// perhaps coloured, and what follows it. There is no level when doc begins
+// otherwise.
+func head(doc string) (level, rest string) {
+	const date = len("2006-01-02")
 	doc = doc[afterColour(doc):]
-	if !isDated(doc) {
-		return ""
+	if !beginsWithTime(doc) {
+		return "", ""
 	}
-	_, doc = word(doc)
+	_, doc = word(doc[date+1:])
 	doc = strings.TrimLeft(doc[afterColour(doc):], " ")
-	if level, _ := word(doc[afterColour(doc):]); isLevel(level) {
-		return level
+	if level, rest = word(doc[afterColour(doc):]); isLevel(level) {
+		return level, strings.TrimLeft(rest, " ")
 	}
-	return ""
+	return "", ""
 }
 
 // isDated reports whether s begins with a date and a T.
@@ -168,15 +180,9 @@ func targetIn(s string) string {
 	if i < 0 {
 		return ""
 	}
-	s = s[i+len(key):]
-	s = s[afterColour(s):]
-	if s == "" || s[0] != '=' && s[0] != ':' {
-		return ""
-	}
-	s = strings.TrimLeft(s[1:], " ")
-	s = s[afterColour(s):]
-	if strings.HasPrefix(s, `"`) {
-		value, _, _ := strings.Cut(s[1:], `"`)
+	s, quoted := valueAfter(s[i+len(key):])
+	if quoted {
+		value, _, _ := strings.Cut(s, `"`)
 		return value
 	}
 	for i := range len(s) {
@@ -185,6 +191,17 @@ func targetIn(s string) string {
 		}
 	}
 	return s
+}
+
+// valueAfter is what follows a key of a text record, behind an equals sign or a
+// colon and perhaps colours and a quote. It is empty when the key has no value.
+func valueAfter(s string) (value string, quoted bool) {
+	s = s[afterColour(s):]
+	if s == "" || s[0] != '=' && s[0] != ':' {
+		return "", false
+	}
+	s = strings.TrimLeft(s[1:], " ")
+	return strings.CutPrefix(s[afterColour(s):], `"`)
 }
 
 // beginsField reports whether s begins with a name and an equals sign.

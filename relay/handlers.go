@@ -23,3 +23,9 @@ func otlpTraces(r *Relay) handler {
 		return r.opts.Ingest.OTLPTraces(w, req, id.Tenant)
 	}
 }
+
+func rebuildIndex(r *Relay) handler {
+	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+		return r.opts.Rebuild.Rebuild(w, req, id.Tenant)
+	}
+}

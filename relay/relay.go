@@ -14,6 +14,7 @@ import (
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/ingest"
+	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -27,6 +28,7 @@ type Options struct {
 	Loki, Tempo engine.Engine
 	Ingest      *ingest.Ingest
 	Verifier    Verifier
+	Rebuild     *rebuild.Server
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
 

@@ -34,6 +34,8 @@ func Routes() []Route {
 		{Methods: "POST", Pattern: "/otlp/v1/traces", Scope: tenancy.TracesWrite, Shape: fault.OTLP, OTLP: true, serve: otlpTraces},
 		{Methods: "POST", Pattern: "/opentelemetry.proto.collector.logs.v1.LogsService/Export", Scope: tenancy.LogsWrite, Shape: fault.GRPC, serve: otlpGRPC},
 		{Methods: "POST", Pattern: "/opentelemetry.proto.collector.trace.v1.TraceService/Export", Scope: tenancy.TracesWrite, Shape: fault.GRPC, serve: otlpGRPC},
+
+		{Methods: "POST", Pattern: "/api/invoscope/v1/index/rebuild", Scope: tenancy.Admin, Shape: fault.JSON, serve: rebuildIndex},
 	}
 	for _, r := range lokiQueries {
 		r.Scope, r.serve = tenancy.LogsRead, toLoki

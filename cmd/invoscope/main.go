@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,13 +21,15 @@ import (
 var version = "dev"
 
 type cli struct {
-	Serve   serveCmd         `cmd:"" help:"Run the daemon."`
-	Ship    shipCmd          `cmd:"" help:"Send log lines from files, the journal or standard input to Invoscope."`
-	Token   tokenCmd         `cmd:"" help:"Make tokens."`
-	Queue   queueCmd         `cmd:"" help:"Look after what waits for the engines."`
-	Grafana grafanaCmd       `cmd:"" help:"Set up Grafana."`
-	Config  configCmd        `cmd:"" help:"Check or print the configuration."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Serve      serveCmd         `cmd:"" help:"Run the daemon."`
+	Ship       shipCmd          `cmd:"" help:"Send log lines from files, the journal or standard input to Invoscope."`
+	Invocation invocationCmd    `cmd:"" help:"Look at invocations: list them, show one, tell its story."`
+	Token      tokenCmd         `cmd:"" help:"Make tokens."`
+	Index      indexCmd         `cmd:"" help:"Look after the invocation index."`
+	Queue      queueCmd         `cmd:"" help:"Look after what waits for the engines."`
+	Grafana    grafanaCmd       `cmd:"" help:"Set up Grafana."`
+	Config     configCmd        `cmd:"" help:"Check or print the configuration."`
+	Version    kong.VersionFlag `help:"Print the version."`
 }
 
 // globals is what every subcommand gets.
@@ -73,6 +76,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil))}
 	if err := cmd.Run(g); err != nil {
 		_, _ = fmt.Fprintf(stderr, "invoscope: %v\n", err)
+		var coded kong.ExitCoder
+		if errors.As(err, &coded) {
+			return coded.ExitCode()
+		}
 		return 1
 	}
 	return 0

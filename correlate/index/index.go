@@ -3,49 +3,18 @@ package index
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/invoscope/invoscope/correlate"
 )
 
 // ErrNotFound means that nothing is known of an invocation.
 var ErrNotFound = errors.New("nothing is known of this invocation")
-
-// Relative is an invocation as its caller or callee sees it.
-type Relative struct {
-	ID     correlate.InvocationID
-	Origin Origin // Call, Send, or OriginUnknown when only a log line told
-}
-
-// Relations is whom an invocation is related to.
-type Relations struct {
-	Origin  Origin
-	Caller  *correlate.InvocationID // nil when there is none, or it isn't known
-	Callees []Relative              // without repeats, by id
-	// More is set when there are more callees than were asked for.
-	More bool
-}
-
-// Query selects invocations of a tenant. The zero value selects all.
-type Query struct {
-	From, To  time.Time // of FirstSeen, both inclusive; zero is open
-	Target    string    // exactly
-	Outcomes  []Outcome // any of them; none means all
-	ErrorCode string    // Failure's Code or Status
-	Text      string    // part of the id
-	// Limit bounds the records returned; 0 means 100, at most 1000.
-	Limit int
-	// Cursor continues a listing: the Next of the page before.
-	Cursor string
-}
-
-// Page is a part of a listing, the latest FirstSeen first.
-type Page struct {
-	Records []Record
-	// Next is empty at the end. A page may have fewer records than the limit, or
-	// none, and still have a next.
-	Next string
-}
 
 // Reader answers what is known. [Index] does; so may a fake.
 type Reader interface {
@@ -57,5 +26,90 @@ type Reader interface {
 	List(ctx context.Context, tenant string, q Query) (Page, error)
 }
 
-// ErrCursor means that a cursor isn't one that List returned.
-var ErrCursor = errors.New("the cursor is not one of this listing")
+// Options says how an [Index] works.
+type Options struct {
+	Store Store
+	// Retention is how long an invocation is remembered after it was last seen.
+	Retention func(tenant string) time.Duration
+	// MaxBytes bounds what the store takes; 0 means that somebody else does.
+	MaxBytes int64
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+}
+
+// Index knows invocations. It is safe for concurrent use.
+type Index struct {
+	opts    Options
+	store   Store
+	traces  *lru.Cache[traceKey, TraceID]
+	metrics *metrics
+}
+
+type traceKey struct {
+	tenant string
+	id     correlate.InvocationID
+}
+
+// cachedTraces bounds the invocations whose trace is known without asking the
+// store; one takes about 150 bytes.
+const cachedTraces = 1 << 16
+
+// New returns an index over a store, which it doesn't close.
+func New(o Options) (*Index, error) {
+	traces, err := lru.New[traceKey, TraceID](cachedTraces)
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of traces: %w", err)
+	}
+	return &Index{opts: o, store: o.Store, traces: traces, metrics: newMetrics(o.Registerer)}, nil
+}
+
+// Sync returns once all that was applied is durable.
+func (x *Index) Sync(ctx context.Context) error { return x.store.Sync(ctx) }
+
+// Missed counts a request of which nothing was learnt, or not all.
+func (x *Index) Missed() { x.metrics.missed.Inc() }
+
+// Get implements [Reader].
+func (x *Index) Get(ctx context.Context, tenant string, id correlate.InvocationID) (Record, error) {
+	bucket, err := x.bucket(ctx, tenant, startSpan(id))
+	if err != nil {
+		return Record{}, err
+	}
+	for _, r := range bucket {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return Record{}, ErrNotFound
+}
+
+// Trace returns the trace that an invocation ran in, if it is known. With stored
+// unset it answers from memory alone.
+func (x *Index) Trace(ctx context.Context, tenant string, id correlate.InvocationID, stored bool) (TraceID, bool) {
+	key := traceKey{tenant, id}
+	if trace, known := x.traces.Get(key); known || !stored {
+		return trace, known
+	}
+	r, err := x.Get(ctx, tenant, id)
+	if err != nil {
+		return TraceID{}, false
+	}
+	trace := r.MainTrace()
+	if trace == (TraceID{}) {
+		return trace, false
+	}
+	x.traces.Add(key, trace)
+	return trace, true
+}
+
+// bucket returns the records that share a start span's id, which are usually one
+// or none.
+func (x *Index) bucket(ctx context.Context, tenant string, ref SpanID) ([]Record, error) {
+	value, err := x.store.Get(ctx, tenant, recordKey(ref))
+	if err != nil {
+		return nil, fmt.Errorf("read the invocation index: %w", err)
+	}
+	return readBucket(ref, value)
+}

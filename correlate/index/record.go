@@ -1,13 +1,16 @@
 package index
 
 import (
+	"encoding/hex"
+
 	"github.com/invoscope/invoscope/correlate"
 )
 
-// TraceID and SpanID are OpenTelemetry's. Zero is none.
 type (
+	// TraceID is OpenTelemetry's. Zero is none.
 	TraceID [16]byte
-	SpanID  [8]byte
+	// SpanID is OpenTelemetry's. Zero is none.
+	SpanID [8]byte
 )
 
 // Outcome is what became of an invocation, as far as was seen.
@@ -70,10 +73,9 @@ func (o Origin) String() string {
 	return originNames[o]
 }
 
+// What bounds a record: a repeated idempotent call adds a trace each time, and an
+// invocation may be tried for ever. Of more traces the latest are kept.
 const (
-	// MaxTraces and MaxAttempts bound a record: a repeated idempotent call adds a
-	// trace each time, and an invocation may be tried for ever. Of more traces the
-	// latest are kept.
 	MaxTraces   = 64
 	MaxAttempts = 512
 	// maxText bounds each text of a record, in bytes.
@@ -90,8 +92,7 @@ type Trace struct {
 	Main bool
 }
 
-// At is a fact that holds from a time on, in nanoseconds since 1970. The
-// latest counts, and of two at the same time the greater.
+// At is a fact that holds from a time on, in nanoseconds since 1970.
 type At[T any] struct {
 	Time  int64
 	Value T
@@ -99,15 +100,19 @@ type At[T any] struct {
 
 // Failure is an error that an invocation met.
 type Failure struct {
-	// Code is Restate's, such as RT0007, from log lines.
-	Code string
-	// Status is the error's own, such as 402 or "500 Internal".
-	Status  string
+	Status  string // such as 402 or "500 Internal"
 	Message string
 }
 
+// Cause is the span that a run of an invocation was started under.
+type Cause struct {
+	Span   SpanID
+	Origin Origin // Call for a parent, Send for a link
+}
+
 // Record is what is known of one invocation. Times are in nanoseconds since
-// 1970; zero values mean that nothing is known.
+// 1970; zero values mean that nothing is known. It is the same in whichever order
+// it was learnt.
 type Record struct {
 	ID        correlate.InvocationID
 	FirstSeen int64 // of the earliest span or line
@@ -124,24 +129,27 @@ type Record struct {
 	// Started is when its latest run began. An id that comes from a key can run
 	// again after its retention.
 	Started int64
-	Ended   At[Outcome] // Completed, Succeeded or Failed
-	State   At[Outcome] // the latest that isn't final
-	Failure At[Failure]
-	// Deployment is the id of the latest attempt's.
-	Deployment At[string]
+	// Ended is what a span says of its latest end: Succeeded or Failed.
+	Ended At[Outcome]
+	// Result is the latest that a log line says of how it ended.
+	Result At[Outcome]
+	// Completed is the latest time at which it is known to have ended, somehow.
+	Completed int64
+	// State is the latest that isn't final.
+	State   At[Outcome]
+	Failure At[Failure] // the latest
+	// ErrorCode is the latest of Restate's own, such as RT0007. Only log lines
+	// have it.
+	ErrorCode  At[string]
+	Deployment At[string] // the id of the latest attempt's
 	// Ingress is the first ingress span of the invocation.
 	Ingress At[SpanID]
-	// Cause is what its latest run's start names as its parent or link, and
-	// says whether it is one or the other (Call, Send).
+	// Requested is when a log line first said that the ingress got a request for it.
+	Requested int64
+	// Cause is what the start of its latest run names.
 	Cause At[Cause]
 	// Caller is the invocation that invoked it, when a log line named it.
-	Caller correlate.InvocationID
-}
-
-// Cause is the span that an invocation was started under.
-type Cause struct {
-	Span   SpanID
-	Origin Origin // Call for a parent, Send for a link
+	Caller At[correlate.InvocationID]
 }
 
 // Outcome is the outcome of the latest run.
@@ -149,6 +157,10 @@ func (r *Record) Outcome() Outcome {
 	switch {
 	case r.Ended.Value != Unknown && r.Ended.Time >= r.Started:
 		return r.Ended.Value
+	case r.Result.Value != Unknown && r.Result.Time >= r.Started:
+		return r.Result.Value
+	case r.Completed != 0 && r.Completed >= r.Started:
+		return Completed
 	case r.State.Value != Unknown && r.State.Time >= r.Started:
 		return r.State.Value
 	case r.Started != 0:
@@ -156,3 +168,54 @@ func (r *Record) Outcome() Outcome {
 	}
 	return Unknown
 }
+
+// EndedAt is when the latest run ended, or zero.
+func (r *Record) EndedAt() int64 {
+	switch {
+	case r.Ended.Value != Unknown && r.Ended.Time >= r.Started:
+		return r.Ended.Time
+	case r.Completed != 0 && r.Completed >= r.Started:
+		return r.Completed
+	case r.Result.Value != Unknown && r.Result.Time >= r.Started:
+		return r.Result.Time
+	}
+	return 0
+}
+
+// MainTrace is the latest trace that the invocation ran in, or zero.
+func (r *Record) MainTrace() TraceID {
+	var main Trace
+	for _, t := range r.Traces {
+		if t.Main && (main.ID == TraceID{} || t.To > main.To) {
+			main = t
+		}
+	}
+	return main.ID
+}
+
+// Gaps names what must have happened but wasn't seen, and what was cut: start,
+// end, attempts, traces. What was lost without a trace isn't named: attempts, for
+// one, are those that were seen.
+func (r *Record) Gaps() []string {
+	gaps := []string{}
+	outcome := r.Outcome()
+	if r.Started == 0 {
+		gaps = append(gaps, "start")
+	}
+	if outcome == Completed || outcome.Final() && (r.Ended.Value == Unknown || r.Ended.Time < r.Started) {
+		gaps = append(gaps, "end")
+	}
+	if r.MoreAttempts || outcome == Succeeded && len(r.Attempts) == 0 {
+		gaps = append(gaps, "attempts")
+	}
+	if r.MoreTraces || len(r.Traces) == 0 {
+		gaps = append(gaps, "traces")
+	}
+	return gaps
+}
+
+// String is the id in hexadecimal digits.
+func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
+
+// String is the id in hexadecimal digits.
+func (s SpanID) String() string { return hex.EncodeToString(s[:]) }

@@ -2,34 +2,43 @@ package index
 
 import "context"
 
-// Store is an ordered map of bytes, of one tenant at a time. A key is at most 1 KiB
+// Store is an ordered map of bytes, of one tenant at a time. A key is 1 to 1024 bytes
 // and its first byte says which family it is of: keys of lower-case families are
-// only read by Get, have a value, and needn't be kept in order; those of
+// only read by Get and Update, have a value, and needn't be kept in order; those of
 // upper-case ones are only read by Scan and have no value.
 //
-// All implementations pass the suite in indextest.
+// Slices that a store returns are the caller's. A store that was closed, or can't go
+// on, returns errors. All implementations pass the suite in indextest.
 type Store interface {
 	// Update reads keys, hands their values to change (nil for those that aren't
 	// there) and applies what it writes, all at once: no other Update of these keys
-	// comes between. change may be called again when another one did. What was
-	// written is seen by reads at once and survives the process once Sync returned.
-	Update(ctx context.Context, tenant string, keys [][]byte, change func(values [][]byte, w *Writes)) error
-	// Get returns the value of a key, or nil.
+	// comes between, and no read sees a part. An error of change is returned and
+	// nothing written. change may be called again when another Update came between.
+	// What was written is seen by reads at once and survives the process once Sync
+	// returned.
+	Update(ctx context.Context, tenant string, keys [][]byte, change func(values [][]byte, w *Writes) error) error
+	// Get returns the value of a key, or nil. An empty value isn't nil.
 	Get(ctx context.Context, tenant string, key []byte) ([]byte, error)
 	// Scan returns at most limit keys k with from <= k < to, in ascending order, or
-	// in descending order if reverse is set. from and to are of the same family.
+	// in descending order if reverse is set. from and to are of the same family; to
+	// may also be the byte after the family's.
 	Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error)
-	// Tenants returns the tenants that have keys.
+	// Tenants returns the tenants that have keys, by name, and perhaps some that had.
 	Tenants(ctx context.Context) ([]string, error)
 	// Sync returns once all that was written survives a loss of power, or as much of
 	// it as the store promises.
 	Sync(ctx context.Context) error
-	// Bytes is how much room the store takes, on disk or in memory.
+	// Bytes is how much room the store takes, on disk or in memory. What deletes free
+	// may show only after Compact.
 	Bytes(ctx context.Context) (int64, error)
+	// Compact gives back the room of what was deleted. It may take minutes, while the
+	// store is used as ever.
+	Compact(ctx context.Context) error
 	Close() error
 }
 
-// Writes is what an update does. It keeps the slices it is given.
+// Writes is what an update does. A key that is both deleted and set is set. It keeps
+// the slices it is given.
 type Writes struct {
 	Set    []KeyValue
 	Delete [][]byte

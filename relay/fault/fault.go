@@ -20,6 +20,7 @@ const (
 	UnsupportedMedia
 	Unauthenticated
 	Forbidden
+	NotFound
 	Unprocessable // well-formed, but there is nothing in it to do
 	Full          // no room right now
 	Unavailable
@@ -38,6 +39,7 @@ var kinds = map[Kind]struct {
 	UnsupportedMedia: {http.StatusUnsupportedMediaType, codes.InvalidArgument},
 	Unauthenticated:  {http.StatusUnauthorized, codes.Unauthenticated},
 	Forbidden:        {http.StatusForbidden, codes.PermissionDenied},
+	NotFound:         {http.StatusNotFound, codes.NotFound},
 	Unprocessable:    {http.StatusUnprocessableEntity, codes.InvalidArgument},
 	Full:             {http.StatusServiceUnavailable, codes.ResourceExhausted},
 	Unavailable:      {http.StatusServiceUnavailable, codes.Unavailable},

@@ -40,7 +40,7 @@ func TestCausesStayWithUs(t *testing.T) {
 		errors.New("secret"),
 		fmt.Errorf("wrapped: %w", &Error{Kind: Unavailable, Message: "try again", Cause: errors.New("secret"), RetryAfter: time.Second}),
 	} {
-		for _, shape := range []Shape{Plain, OTLP, GRPC} {
+		for _, shape := range []Shape{Plain, OTLP, GRPC, JSON} {
 			w := httptest.NewRecorder()
 			Write(w, httptest.NewRequest(http.MethodPost, "/", nil), shape, err)
 			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "secret") {
@@ -79,5 +79,13 @@ func TestGRPCErrorsAreHeadersAlone(t *testing.T) {
 	h := w.Header()
 	if w.Code != http.StatusOK || h.Get("Grpc-Status") != "16" || h.Get("Grpc-Message") != "a%20bearer%20token%20is%20needed%3A%20100%25" || w.Body.Len() != 0 {
 		t.Errorf("%d %v %q", w.Code, h, w.Body)
+	}
+}
+
+func TestJSONErrorsSayTheirStatus(t *testing.T) {
+	w := httptest.NewRecorder()
+	Write(w, httptest.NewRequest(http.MethodGet, "/", nil), JSON, New(NotFound, `there is no "x"`))
+	if got, want := w.Body.String(), `{"error":"there is no \"x\"","status":404}`+"\n"; w.Code != http.StatusNotFound || got != want || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), got)
 	}
 }

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding/json"
 	"math"
 	"mime"
 	"net/http"
@@ -27,6 +28,9 @@ const (
 	// GRPC is a response without a body whose headers carry the gRPC status
 	// ("Trailers-Only" in gRPC's PROTOCOL-HTTP2).
 	GRPC
+	// JSON is an object with the message and the HTTP status, as the invocation API
+	// answers.
+	JSON
 )
 
 // Write answers a request with err in an API's shape.
@@ -43,6 +47,8 @@ func Write(w http.ResponseWriter, r *http.Request, shape Shape, err error) {
 		writeGRPC(w, e)
 	case OTLP:
 		writeOTLP(w, r, e)
+	case JSON:
+		writeJSON(w, e)
 	case Plain:
 		http.Error(w, e.Message, e.Kind.HTTPStatus())
 	}
@@ -85,6 +91,16 @@ func writeOTLP(w http.ResponseWriter, r *http.Request, e *Error) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(e.Kind.HTTPStatus())
 	_, _ = w.Write(b) // a client that has gone away can't be told
+}
+
+func writeJSON(w http.ResponseWriter, e *Error) {
+	body := struct {
+		Error  string `json:"error"`
+		Status int    `json:"status"`
+	}{e.Message, e.Kind.HTTPStatus()}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(body.Status)
+	_ = json.NewEncoder(w).Encode(body) // a client that has gone away can't be told
 }
 
 // IsJSON reports whether a request's body is JSON by its Content-Type.

@@ -61,7 +61,7 @@ type Callee struct {
 }
 
 // Timeline answers GET /api/invoscope/v1/invocations/{id}/timeline. As NDJSON each
-// Event is a line of its own, and the last line is an End.
+// Event is a line of its own, and the last line is an End: the one without a kind.
 type Timeline struct {
 	Events []Event `json:"events"`
 	End
@@ -69,18 +69,24 @@ type Timeline struct {
 
 // End is what follows a timeline's events.
 type End struct {
-	Next string `json:"next,omitempty"` // the cursor of the next page
-	// Gaps says what could not be had, such as a trace that Tempo no longer has.
+	// Next is the cursor of the next page. A page may be shorter than its limit, or
+	// empty, and still have one.
+	Next string `json:"next,omitempty"`
+	// Gaps says in words what could not be had, such as a trace that Tempo no longer
+	// has, and what must have happened to the invocation but wasn't seen.
 	Gaps []string `json:"gaps"`
 }
 
-// Event is a span or a log line. Events are ordered by Time, then by kind (spans
-// first), then by their ids or text.
+// Event is a span or a log line. Events are ordered by Time; at one time spans are
+// first, by their ids, then lines, by stream and in the order that Loki has them.
 type Event struct {
-	Kind       string    `json:"kind"` // span or log
-	Time       time.Time `json:"time"` // a span's start
-	Invocation string    `json:"invocation,omitempty"`
-	// Relation is self, caller or callee.
+	Kind string    `json:"kind"` // span or log
+	Time time.Time `json:"time"` // a span's start
+	// Invocation is whose it is; empty if Relation is trace.
+	Invocation string `json:"invocation,omitempty"`
+	// Relation is self, caller or callee, of any depth. It is trace when the event is
+	// in a trace of these and nothing tells whose it is, such as a line of a user's
+	// service that names a trace but no span.
 	Relation string     `json:"relation"`
 	Span     *SpanEvent `json:"span,omitempty"`
 	Log      *LogEvent  `json:"log,omitempty"`

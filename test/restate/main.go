@@ -9,7 +9,15 @@
 //	Greeter/flaky      fails twice and then answers
 //	Greeter/reject     fails for good
 //	Mailer/deliver     answers
+//	Mailer/remind      answers
 //	Counter/<key>/add  adds to the object's state
+//	Order/<key>/run    runs a step, sends to Mailer/remind with a delay, waits for a
+//	                   promise (and is suspended), calls Counter/orders/add
+//	Order/<key>/pay    resolves that promise
+//	Notary/sign        waits for an awakeable (and is suspended), whose id it prints
+//	Weather/sail       fails until Weather/calm was called, tried often
+//	Weather/fly        the same, but is paused after three attempts
+//	Weather/calm       ends the storm
 //
 // It is a module of its own so that Restate's SDK stays out of the daemon's.
 package main
@@ -50,6 +58,9 @@ func serve(ctx context.Context, address string) error {
 		Bind(greeter()).
 		Bind(mailer()).
 		Bind(counter()).
+		Bind(order()).
+		Bind(notary()).
+		Bind(new(weather).service()).
 		Handler()
 	if err != nil {
 		return fmt.Errorf("bind services: %w", err)
@@ -83,7 +94,9 @@ func greeter() restate.ServiceDefinition {
 }
 
 func mailer() restate.ServiceDefinition {
-	return restate.NewService("Mailer").Handler("deliver", restate.NewServiceHandler(greet))
+	return restate.NewService("Mailer").
+		Handler("deliver", restate.NewServiceHandler(greet)).
+		Handler("remind", restate.NewServiceHandler(greet))
 }
 
 func counter() restate.ServiceDefinition {

@@ -14,10 +14,12 @@ import (
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/relay"
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/ingest"
 	"github.com/invoscope/invoscope/relay/queue"
+	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -30,12 +32,15 @@ type App struct {
 	lock     *os.File
 	loki     supervised
 	tempo    supervised
-	logs     *queue.Queue
-	traces   *queue.Queue
-	relay    *relay.Relay
-	sockets  listeners
-	info     runinfo.Info
-	key      *tenancy.Key
+	index    *index.Index
+	// indexStore is the index's, to be closed.
+	indexStore index.Store
+	logs       *queue.Queue
+	traces     *queue.Queue
+	relay      *relay.Relay
+	sockets    listeners
+	info       runinfo.Info
+	key        *tenancy.Key
 }
 
 // supervised is an engine that runs for as long as the daemon does.
@@ -78,11 +83,14 @@ func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err
 	if err := a.openEngines(); err != nil {
 		return nil, err
 	}
-	if err := a.openQueues(); err != nil {
+	if err := a.openIndex(); err != nil {
 		return nil, err
 	}
+	if err := a.openQueues(); err != nil {
+		return nil, errors.Join(err, a.indexStore.Close())
+	}
 	if err := a.openRelay(); err != nil {
-		return nil, errors.Join(err, a.logs.Close(), a.traces.Close())
+		return nil, errors.Join(err, a.logs.Close(), a.traces.Close(), a.indexStore.Close())
 	}
 	return a, nil
 }
@@ -115,6 +123,8 @@ func (a *App) openRelay() error {
 		Relabel:    a.cfg.Ingest.Relabel(),
 		Now:        a.now,
 		Registerer: a.registry,
+
+		ContinuationLines: a.cfg.Ingest.ContinuationLines,
 	}
 	// What a remote engine takes only its operator knows.
 	if c := a.cfg.Engines.Loki; c.URL == "" {
@@ -131,6 +141,7 @@ func (a *App) openRelay() error {
 		Loki:       a.loki,
 		Tempo:      a.tempo,
 		Ingest:     in,
+		Rebuild:    rebuild.NewServer(rebuild.Options{Tempo: a.tempo, Index: a.index, Log: a.log, Now: a.now}),
 		Verifier:   tenancy.NewVerifier(a.key.Public(), a.now),
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
 		Log:        a.log,

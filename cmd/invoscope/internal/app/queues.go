@@ -32,10 +32,10 @@ const (
 
 func (a *App) openQueues() error {
 	var err error
-	if a.logs, err = a.openQueue("logs", queue.Options{Codec: signal.Logs{}, Send: onceReady(a.loki), Process: processOf(a.loki), SafeBeats: lokiSafeBeats}); err != nil {
+	if a.logs, err = a.openQueue("logs", queue.Options{Codec: signal.Logs{}, Send: a.learning(readLines, onceReady(a.loki)), Process: processOf(a.loki), SafeBeats: lokiSafeBeats}); err != nil {
 		return err
 	}
-	if a.traces, err = a.openQueue("traces", queue.Options{Codec: signal.Traces{}, Send: onceReady(a.tempo), Process: processOf(a.tempo), SafeBeats: tempoSafeBeats}); err != nil {
+	if a.traces, err = a.openQueue("traces", queue.Options{Codec: signal.Traces{}, Send: a.learning(readSpans, onceReady(a.tempo)), Process: processOf(a.tempo), SafeBeats: tempoSafeBeats}); err != nil {
 		return errors.Join(err, a.logs.Close())
 	}
 	return nil

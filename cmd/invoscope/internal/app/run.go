@@ -33,6 +33,7 @@ func (a *App) Run(ctx context.Context, ready func(runinfo.Info)) error {
 	var isReady atomic.Bool
 	stages := []stage{
 		{"engines", []func(context.Context) error{a.loki.Run, a.tempo.Run}},
+		{"index", []func(context.Context) error{a.runIndex}},
 		{"queues", []func(context.Context) error{a.logs.Run, a.traces.Run}},
 		{"servers", append(a.servers(&isReady), a.renewToken)},
 	}

@@ -1,0 +1,121 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/relay/queue"
+)
+
+// Delivery never waits long for the index: what takes longer than learnTimeout is
+// given up, and after a failure the index is left alone for learnPause.
+const (
+	learnTimeout = 2 * time.Second
+	learnPause   = 5 * time.Second
+)
+
+// learner feeds the invocation index with what is delivered to an engine, before
+// the engine has it: the index then knows at least what the engine knows. What it
+// fails to learn is delivered all the same.
+type learner struct {
+	index *index.Index
+	read  func(*index.Batch, []byte) error // a request into a batch
+	log   *slog.Logger
+	now   func() time.Time
+
+	batches sync.Pool
+	resting atomic.Int64 // until when the index is left alone, in ns since 1970
+}
+
+// learning returns a Send that feeds the index with what it delivers.
+func (a *App) learning(read func(*index.Batch, []byte) error, deliver queue.Send) queue.Send {
+	l := &learner{index: a.index, read: read, log: a.log, now: a.now}
+	return l.before(deliver)
+}
+
+// before returns a Send that learns and then delivers.
+func (l *learner) before(deliver queue.Send) queue.Send {
+	return func(ctx context.Context, tenant string, body []byte) error {
+		if !l.learn(ctx, tenant, body) {
+			return deliver(ctx, tenant, body)
+		}
+		// What was learnt is made durable while the engine works, and before the
+		// queue hears that the request is done with.
+		synced := make(chan struct{})
+		go func() {
+			defer close(synced)
+			ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+			defer cancel()
+			if err := l.index.Sync(ctx); err != nil {
+				l.fail(fmt.Errorf("sync the invocation index: %w", err))
+			}
+		}()
+		defer func() { <-synced }()
+		return deliver(ctx, tenant, body)
+	}
+}
+
+// learn reports whether there was something to learn.
+func (l *learner) learn(ctx context.Context, tenant string, body []byte) bool {
+	if l.now().UnixNano() < l.resting.Load() {
+		l.index.Missed()
+		return false
+	}
+	batch, ok := l.batches.Get().(*index.Batch)
+	if !ok {
+		batch = &index.Batch{}
+	}
+	defer func() {
+		batch.Reset()
+		l.batches.Put(batch)
+	}()
+	err := l.read(batch, body)
+	if err != nil {
+		err = fmt.Errorf("read what is delivered: %w", err)
+	}
+	if batch.Len() > 0 {
+		ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+		defer cancel()
+		if applied := l.index.Apply(ctx, tenant, batch); applied != nil {
+			err = applied
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		l.fail(err)
+	}
+	return batch.Len() > 0
+}
+
+// fail says that the index misses something, and leaves it alone for a while.
+func (l *learner) fail(err error) {
+	l.index.Missed()
+	now := l.now()
+	if until := l.resting.Load(); now.UnixNano() >= until && l.resting.CompareAndSwap(until, now.Add(learnPause).UnixNano()) {
+		l.log.Error("the invocation index misses what is delivered now; invoscope index rebuild makes up for it", "err", err)
+	}
+}
+
+// readSpans and readLines read what the queues deliver.
+func readSpans(b *index.Batch, body []byte) error { return b.Spans(body) }
+
+var decompressed sync.Pool // of *[]byte
+
+func readLines(b *index.Batch, body []byte) error {
+	buf, ok := decompressed.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	defer decompressed.Put(buf)
+	var err error
+	if *buf, err = s2.Decode((*buf)[:cap(*buf)], body); err != nil {
+		return err
+	}
+	return b.Lines(*buf)
+}

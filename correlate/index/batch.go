@@ -1,0 +1,46 @@
+package index
+
+import (
+	"github.com/invoscope/invoscope/correlate"
+)
+
+// Batch is what some spans and log lines say about invocations. Its zero value is
+// ready; [Index.Apply] merges it into the index.
+type Batch struct {
+	records map[correlate.InvocationID]*Record
+	// scratch is what is read right now.
+	scratch struct {
+		span  span
+		entry entry
+	}
+}
+
+// Len is the number of invocations that the batch knows something about.
+func (b *Batch) Len() int { return len(b.records) }
+
+// Records returns what the batch knows, in no order.
+func (b *Batch) Records() []*Record {
+	all := make([]*Record, 0, len(b.records))
+	for _, r := range b.records {
+		all = append(all, r)
+	}
+	return all
+}
+
+// Reset forgets all.
+func (b *Batch) Reset() {
+	clear(b.records)
+	b.scratch.span, b.scratch.entry = span{}, entry{}
+}
+
+func (b *Batch) record(id correlate.InvocationID) *Record {
+	r := b.records[id]
+	if r == nil {
+		r = &Record{ID: id}
+		if b.records == nil {
+			b.records = map[correlate.InvocationID]*Record{}
+		}
+		b.records[id] = r
+	}
+	return r
+}

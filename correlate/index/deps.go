@@ -1,5 +1,0 @@
-package index
-
-import (
-	_ "github.com/cockroachdb/pebble/v2"
-)

@@ -1,0 +1,375 @@
+package index_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+
+	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/correlate/index/indextest"
+)
+
+// eachSpan makes a request of each recorded span that has ids.
+func eachSpan(t testing.TB, names ...string) [][]byte {
+	t.Helper()
+	var requests [][]byte
+	for _, name := range names {
+		all := ptraceotlp.NewExportRequest()
+		if err := all.UnmarshalProto(readFile(t, name)); err != nil {
+			t.Fatal(err)
+		}
+		for _, rs := range all.Traces().ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					if !s.TraceID().IsEmpty() {
+						requests = append(requests, oneSpan(t, s))
+					}
+				}
+			}
+		}
+	}
+	return requests
+}
+
+func oneSpan(t testing.TB, s ptrace.Span) []byte {
+	t.Helper()
+	one := ptrace.NewTraces()
+	s.CopyTo(one.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty())
+	body, err := ptraceotlp.NewExportRequestFromTraces(one).MarshalProto()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// TestLostSpansNeverTellFalsely drops a third of the spans, in any order: what the
+// index then says is the truth, or less and it says so.
+func TestLostSpansNeverTellFalsely(t *testing.T) {
+	all := readTruth(t)
+	spans := eachSpan(t, "traces-debug-01.otlp.pb", "traces-debug-02.otlp.pb")
+	d := rand.New(rand.NewPCG(9, 10))
+	for range 40 {
+		x := newIndex(t)
+		d.Shuffle(len(spans), func(i, j int) { spans[i], spans[j] = spans[j], spans[i] })
+		applySpans(t, x, spans[:len(spans)*2/3]...)
+		for _, inv := range all {
+			checkPartial(t, x, expect(all, inv), inv)
+		}
+	}
+}
+
+// checkPartial compares what the index says of an invocation with the truth.
+func checkPartial(t *testing.T, x *index.Index, want told, inv truth) {
+	t.Helper()
+	r, err := x.Get(context.Background(), tenant, parseID(t, inv.ID))
+	if errors.Is(err, index.ErrNotFound) {
+		return
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	got := tell(t, x, inv.ID)
+	gaps := r.Gaps()
+	if got.Target != want.Target {
+		t.Errorf("%s: target %s", inv.ID, got.Target)
+	}
+	if got.Origin != want.Origin && got.Origin != "unknown" {
+		t.Errorf("%s: origin %s, not %s", inv.ID, got.Origin, want.Origin)
+	}
+	if got.Caller != want.Caller && got.Caller != "" {
+		t.Errorf("%s: caller %s, not %s", inv.ID, got.Caller, want.Caller)
+	}
+	if got.Attempts > want.Attempts || !subset(got.Traces, want.Traces) || !subset(got.Calls, want.Calls) || !subset(got.Sends, want.Sends) {
+		t.Errorf("%s: more than the truth: %+v, not %+v", inv.ID, got, want)
+	}
+	switch {
+	case got.Outcome == want.Outcome:
+	case !r.Outcome().Final(): // it isn't claimed to be the last
+	case r.Outcome() == index.Completed && slices.Contains(gaps, "end") && (want.Outcome == "succeeded" || want.Outcome == "failed"):
+	default:
+		t.Errorf("%s: outcome %s with gaps %v, not %s", inv.ID, got.Outcome, gaps, want.Outcome)
+	}
+}
+
+func subset(part, whole []string) bool {
+	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(whole, s) })
+}
+
+func TestRestate16IsTold(t *testing.T) {
+	x := newIndex(t)
+	applySpans(t, x, readFile(t, "traces-v162-01.otlp.pb"))
+	got := tell(t, x, "inv_1liTGu9U1TPo5EZ2G0Xc4iewaANi4BQAlH")
+	if got.Outcome != "failed" || got.Origin != "ingress" || got.Target != "Flaky/terminal" || !slices.Equal(got.Traces, []string{"893f611333eb3d8a69cc2ae7b755a414"}) {
+		t.Errorf("from spans: %+v", got)
+	}
+	// One that is paused has only its ingress span.
+	if got := tell(t, x, "inv_16phxfye8Z85164Zmgogo8NhnhNicZQ2hH"); got.Outcome != "unknown" {
+		t.Errorf("from an ingress span: %+v", got)
+	}
+	applyLines(t, x, encodeLines(t, recordedLines(t, "restate-v162-debug.jsonl")))
+	if got := tell(t, x, "inv_1liTGu9U1TPo5EZ2G0Xc4iewaANi4BQAlH"); got.Outcome != "failed" {
+		t.Errorf("from spans and lines: %+v", got)
+	}
+}
+
+// TestSpansOfAStoreAreTenants sees that equal ids of two tenants stay apart.
+func TestTenantsNeverMix(t *testing.T) {
+	x := newIndex(t)
+	ctx := context.Background()
+	applySpans(t, x, spanBatches(t)...)
+	all := readTruth(t)
+	var b index.Batch
+	if err := b.Spans(eachSpan(t, "traces-debug-01.otlp.pb")[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Apply(ctx, "acme-2", &b); err != nil {
+		t.Fatal(err)
+	}
+	one := b.Records()[0].ID
+	for _, inv := range all {
+		id := parseID(t, inv.ID)
+		r, err := x.Get(ctx, "acme-2", id)
+		if (err == nil) != (id == one) {
+			t.Errorf("%s: %v of the other tenant", inv.ID, err)
+		}
+		if err == nil {
+			mine, err := x.Get(ctx, tenant, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(mine.Attempts) <= len(r.Attempts) {
+				t.Error("the other tenant knows as much")
+			}
+		}
+		if _, known := x.Trace(ctx, "acme-3", id, true); known {
+			t.Error("a third tenant knows a trace")
+		}
+	}
+	for _, name := range []string{"acme-2", "acme-3", "acm"} {
+		page, err := x.List(ctx, name, index.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]int{"acme-2": 1}[name]; len(page.Records) != want {
+			t.Errorf("%s lists %d invocations", name, len(page.Records))
+		}
+	}
+}
+
+func TestTextFormatsAreTold(t *testing.T) {
+	x := newIndex(t)
+	ctx := context.Background()
+	for _, name := range []string{"restate-compact.log", "restate-pretty.log"} {
+		applyLines(t, x, encodeLines(t, records(recordedLines(t, name))))
+	}
+	page, err := x.List(ctx, tenant, index.Query{ErrorCode: "500 Internal"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := map[string]index.Outcome{}
+	for _, r := range page.Records {
+		messages[r.Failure.Value.Message] = r.Outcome()
+	}
+	// What the two runs of the recording end with, as their lines say it.
+	for _, want := range []string{"quota exceeded", "database is locked", "upstream 503 (try 2)", "connection refused by upstream (attempt 2)"} {
+		if _, told := messages[want]; !told {
+			t.Errorf("no failure %q in %v", want, messages)
+		}
+	}
+	if messages["database is locked"] != index.Paused {
+		t.Errorf("database is locked: %s, not paused", messages["database is locked"])
+	}
+}
+
+// records joins the lines of records that the shipper would join.
+func records(lines []string) []string {
+	var joined []string
+	for _, line := range lines {
+		if _, ok := correlate.Timestamp(line); ok || len(joined) == 0 {
+			joined = append(joined, line)
+			continue
+		}
+		joined[len(joined)-1] += "\n" + line
+	}
+	return joined
+}
+
+func TestListIsTheWholeTruth(t *testing.T) {
+	x := newIndex(t)
+	ctx := context.Background()
+	applySpans(t, x, spanBatches(t)...)
+	applyLines(t, x, encodeLines(t, recordedLines(t, "restate-debug.jsonl")))
+	everything, err := x.List(ctx, tenant, index.Query{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := everything.Records
+	if !slices.IsSortedFunc(all, func(a, b index.Record) int { return cmp.Compare(b.FirstSeen/1e6, a.FirstSeen/1e6) }) {
+		t.Error("the latest isn't first")
+	}
+	at := func(i int) time.Time { return time.Unix(0, all[i].FirstSeen).Truncate(time.Millisecond) }
+	for name, q := range map[string]index.Query{
+		"from":                 {From: at(len(all) / 2)},
+		"to":                   {To: at(len(all) / 3)},
+		"range":                {From: at(20), To: at(5)},
+		"target":               {Target: "Greeter/greet"},
+		"target and outcome":   {Target: "Greeter/greet", Outcomes: []index.Outcome{index.Succeeded}},
+		"outcomes":             {Outcomes: []index.Outcome{index.Failed, index.Paused, index.Failed}},
+		"code":                 {ErrorCode: "402"},
+		"part of the id":       {Text: "1l3Hc"},
+		"target that's a part": {Target: "Greeter/gree"},
+		"all":                  {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			for _, r := range all {
+				if wanted(q, r) {
+					want = append(want, r.ID.String())
+				}
+			}
+			for _, limit := range []int{1, 3, 1000} {
+				q := q
+				q.Limit = limit
+				if got := listAll(t, x, q); !slices.Equal(got, want) {
+					t.Errorf("by %d: %d invocations %v, not %d", limit, len(got), got, len(want))
+				}
+			}
+		})
+	}
+}
+
+// wanted is what a query means, told slowly.
+func wanted(q index.Query, r index.Record) bool {
+	millis := time.Unix(0, r.FirstSeen).Truncate(time.Millisecond)
+	return (q.From.IsZero() || !millis.Before(q.From)) && (q.To.IsZero() || !millis.After(q.To)) &&
+		(q.Target == "" || r.Target == q.Target) &&
+		(q.Outcomes == nil || slices.Contains(q.Outcomes, r.Outcome())) &&
+		(q.ErrorCode == "" || r.Failure.Value.Status == q.ErrorCode) &&
+		(q.Text == "" || strings.Contains(r.ID.String(), q.Text))
+}
+
+func listAll(t *testing.T, x *index.Index, q index.Query) []string {
+	t.Helper()
+	var ids []string
+	for {
+		page, err := x.List(context.Background(), tenant, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			ids = append(ids, r.ID.String())
+		}
+		if page.Next == "" {
+			return ids
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func TestBadCursor(t *testing.T) {
+	for _, cursor := range []string{"x", "!!!", "AAAA"} {
+		if _, err := newIndex(t).List(context.Background(), tenant, index.Query{Cursor: cursor}); !errors.Is(err, index.ErrCursor) {
+			t.Errorf("%q: %v", cursor, err)
+		}
+	}
+}
+
+func TestForgetting(t *testing.T) {
+	store := indextest.NewMemory()
+	var now time.Time
+	x := newIndexOver(t, index.Options{
+		Store:     store,
+		Retention: func(string) time.Duration { return time.Hour },
+		Now:       func() time.Time { return now },
+	})
+	ctx := context.Background()
+	applySpans(t, x, spanBatches(t)...)
+	all := listAll(t, x, index.Query{})
+	r, err := x.Get(ctx, tenant, parseID(t, all[len(all)/2]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = time.Unix(0, r.LastSeen).Add(time.Hour)
+	if err := x.Maintain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	left := listAll(t, x, index.Query{})
+	if len(left) == 0 || len(left) >= len(all) {
+		t.Fatalf("%d of %d invocations are left", len(left), len(all))
+	}
+	for _, id := range left {
+		if r, err := x.Get(ctx, tenant, parseID(t, id)); err != nil || r.LastSeen < now.Add(-time.Hour).UnixNano() {
+			t.Errorf("%s is left: %v", id, err)
+		}
+	}
+	now = now.Add(24 * time.Hour)
+	if err := x.Maintain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	size, err := store.Bytes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := listAll(t, x, index.Query{}); len(left) != 0 || size != 0 {
+		t.Errorf("%d invocations and %d bytes are left of all", len(left), size)
+	}
+}
+
+func TestTheSizeIsBounded(t *testing.T) {
+	store := indextest.NewMemory()
+	ctx := context.Background()
+	spans := spanBatches(t)
+	fill := func(limit int64, now time.Time) map[string]int64 { // id → last seen
+		x := newIndexOver(t, index.Options{
+			Store: store, MaxBytes: limit,
+			Retention: func(string) time.Duration { return 1e6 * time.Hour },
+			Now:       func() time.Time { return now },
+		})
+		applySpans(t, x, spans...)
+		if err := x.Maintain(ctx); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]int64{}
+		for _, id := range listAll(t, x, index.Query{}) {
+			r, err := x.Get(ctx, tenant, parseID(t, id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[id] = r.LastSeen
+		}
+		return seen
+	}
+	all := fill(0, time.Now())
+	full, err := store.Bytes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := fill(full/2, time.Unix(1795403660, 0)) // just after the recording
+	size, err := store.Bytes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size > full/2 || len(left) == 0 {
+		t.Errorf("%d bytes of %d allowed, %d of %d invocations are left", size, full/2, len(left), len(all))
+	}
+	latestGone, oldestLeft := int64(0), int64(math.MaxInt64)
+	for id, seen := range all {
+		if _, kept := left[id]; kept {
+			oldestLeft = min(oldestLeft, seen)
+		} else {
+			latestGone = max(latestGone, seen)
+		}
+	}
+	if latestGone >= oldestLeft {
+		t.Errorf("one that was last seen at %d is left, one of %d is gone", oldestLeft, latestGone)
+	}
+}

@@ -1,0 +1,289 @@
+package index
+
+import (
+	"strings"
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/correlate"
+)
+
+// The structured metadata of an entry that ingest took out of its line.
+const (
+	metaInvocation = "restate_invocation_id"
+	metaRelated    = "restate_related_invocation_ids"
+	metaTarget     = "restate_invocation_target"
+	metaErrorCode  = "restate_error_code"
+)
+
+// Lines learns from a push.PushRequest, not compressed. It returns an error when
+// the message can't be decoded; what came before is learnt.
+func (b *Batch) Lines(request []byte) error {
+	return each(request, 1, func(stream []byte) error {
+		return each(stream, 2, b.entry)
+	})
+}
+
+// entry is a log entry with what ingest found in it. Its texts are those of the
+// message.
+type entry struct {
+	time                      int64
+	line                      string
+	id, related, target, code string
+}
+
+func (b *Batch) entry(body []byte) error {
+	e := &b.scratch.entry
+	*e = entry{}
+	for len(body) > 0 {
+		f, after, ok := next(body)
+		if !ok {
+			return errWire
+		}
+		switch {
+		case f.is(1):
+			e.time = timestamp(f.content)
+		case f.is(2):
+			e.line = text(f.content)
+		case f.is(3):
+			if err := e.metadata(f.content); err != nil {
+				return err
+			}
+		}
+		body = after
+	}
+	if e.id == "" || e.time <= 0 {
+		return nil
+	}
+	id, err := correlate.ParseInvocationID(e.id)
+	if err != nil {
+		return nil // the sender's own metadata
+	}
+	r := b.record(id)
+	r.see(e.time, e.time)
+	r.name(e.target, false)
+	if e.code != "" {
+		latest(&r.ErrorCode, At[string]{e.time, strings.Clone(cut(e.code))}, strings.Compare)
+	}
+	b.tell(r, e)
+	return nil
+}
+
+// text is b as a string, for as long as b lives. What is kept of it is copied.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// timestamp reads a google.protobuf.Timestamp, in nanoseconds since 1970.
+func timestamp(b []byte) int64 {
+	var seconds, nanos int64
+	for len(b) > 0 {
+		f, after, ok := next(b)
+		if !ok {
+			return 0
+		}
+		switch {
+		case f.kind != protowire.VarintType:
+		case f.number == 1:
+			seconds = int64(f.value)
+		case f.number == 2:
+			nanos = int64(f.value)
+		}
+		b = after
+	}
+	return seconds*1e9 + nanos
+}
+
+func (e *entry) metadata(pair []byte) error {
+	var name, value string
+	for len(pair) > 0 {
+		f, after, ok := next(pair)
+		if !ok {
+			return errWire
+		}
+		switch {
+		case f.is(1):
+			name = text(f.content)
+		case f.is(2):
+			value = text(f.content)
+		}
+		pair = after
+	}
+	switch name {
+	case metaInvocation:
+		e.id = value
+	case metaRelated:
+		e.related = value
+	case metaTarget:
+		e.target = value
+	case metaErrorCode:
+		e.code = value
+	}
+	return nil
+}
+
+// messages are Restate's that tell what becomes of the current invocation, of
+// versions 1.6 and 1.7; docs/restate.md has them in their order. A message that is
+// none of them tells nothing.
+var messages = []struct {
+	begins string
+	tell   func(b *Batch, r *Record, e *entry, rest string)
+}{
+	{"Processing invocation request", (*Batch).requested},
+	{"First time we see this invocation id", (*Batch).begun},
+	{"Store scheduled invocation", state(Scheduled)},
+	{"Invoke", state(Running)},
+	{"Executing invocation at deployment", state(Running)},
+	{"Effect: Resume service", state(Running)},
+	{"Try resolving future ", state(Suspended)},
+	{"Paused the invocation", state(Paused)},
+	{"Error when executing the invocation, pausing", failing(Paused)},
+	{"Error when executing the invocation, not going to retry", failing(Running)},
+	{"Invocation error, retrying in ", failing(Running)},
+	{"Effect: Store completed invocation", (*Batch).completed},
+	{"Effect: Free invocation", (*Batch).completed},
+	{"Send response to ingress with request id ", (*Batch).answered},
+	{"Effect: Send service invocation to partition processor", (*Batch).invoked},
+}
+
+// tell adds to r what the line's message says of it.
+func (b *Batch) tell(r *Record, e *entry) {
+	message := messageOf(e.line)
+	for i := range messages {
+		if after, ok := strings.CutPrefix(message, messages[i].begins); ok && !(messages[i].begins == "Invoke" && continuesWord(after)) {
+			messages[i].tell(b, r, e, after)
+			return
+		}
+	}
+}
+
+// continuesWord reports whether s begins with a letter.
+func continuesWord(s string) bool { return s != "" && (s[0]|0x20) >= 'a' && (s[0]|0x20) <= 'z' }
+
+// messageOf is what follows the beginning of the line's message, which is the
+// message of a server's record in JSON, also one within a JSON string, or the text
+// behind the last module's name in compact and pretty.
+func messageOf(line string) string {
+	const key = `"message":"`
+	if strings.HasPrefix(line, "{") {
+		if i := strings.Index(line, key); i >= 0 {
+			return line[i+len(key):]
+		}
+		const escaped = `\"message\":\"`
+		if i := strings.Index(line, escaped); i >= 0 {
+			return line[i+len(escaped):]
+		}
+		return ""
+	}
+	const module = "restate_" // of Rust's paths, which Restate's own all begin with
+	i := strings.Index(line, module)
+	if i < 0 {
+		return ""
+	}
+	path := line[i:]
+	end := strings.IndexAny(path, " \n\x1b")
+	if end < 0 {
+		return ""
+	}
+	return skipDecoration(path[end:])
+}
+
+// skipDecoration skips the colours, spaces and newlines before pretty's message.
+func skipDecoration(s string) string {
+	for s != "" {
+		switch {
+		case s[0] == ' ' || s[0] == '\n' || s[0] == ':':
+			s = s[1:]
+		case strings.HasPrefix(s, "\x1b["):
+			i := strings.IndexByte(s, 'm')
+			if i < 0 {
+				return ""
+			}
+			s = s[i+1:]
+		default:
+			return s
+		}
+	}
+	return s
+}
+
+func state(o Outcome) func(*Batch, *Record, *entry, string) {
+	return func(_ *Batch, r *Record, e *entry, _ string) { r.state(e.time, o) }
+}
+
+// failing is an attempt that failed, and what the invocation does then.
+func failing(o Outcome) func(*Batch, *Record, *entry, string) {
+	return func(_ *Batch, r *Record, e *entry, rest string) {
+		r.state(e.time, o)
+		if status, message := failureIn(rest); message != "" {
+			r.failed(e.time, strings.Clone(status), message)
+		}
+	}
+}
+
+func (b *Batch) requested(r *Record, e *entry, _ string) { r.requested(e.time) }
+
+func (b *Batch) begun(r *Record, e *entry, _ string) { r.Started = max(r.Started, e.time) }
+
+func (b *Batch) completed(r *Record, e *entry, _ string) { r.Completed = max(r.Completed, e.time) }
+
+// answered reads the response that waits at the ingress: `'id': Success` or
+// `'id': Failure([402] message)`. Other invocations' callers are answered in the
+// same way before they end, when a promise of theirs is completed.
+func (b *Batch) answered(r *Record, e *entry, rest string) {
+	_, result, _ := strings.Cut(rest, "': ")
+	switch {
+	case strings.HasPrefix(result, "Success"):
+		r.ended(&r.Result, e.time, Succeeded)
+	case strings.HasPrefix(result, "Failure("):
+		r.ended(&r.Result, e.time, Failed)
+		if status, message := failureIn(result); message != "" {
+			r.failed(e.time, strings.Clone(status), strings.TrimSuffix(message, ")"))
+		}
+	}
+}
+
+// invoked reads that the current invocation calls another, or sends it one-way: it
+// is the one other id on the line.
+func (b *Batch) invoked(r *Record, e *entry, _ string) {
+	callee, err := correlate.ParseInvocationID(e.related)
+	if err != nil {
+		return // there are several, or none
+	}
+	c := b.record(callee)
+	c.see(e.time, e.time)
+	latest(&c.Caller, At[correlate.InvocationID]{e.time, r.ID}, compareIDs)
+}
+
+// failureIn finds the error that Restate prints as `[500 Internal] message`, up to
+// the end of its first line.
+func failureIn(s string) (status, message string) {
+	for {
+		i := strings.IndexByte(s, '[')
+		if i < 0 || i+1 >= len(s) {
+			return "", ""
+		}
+		s = s[i+1:]
+		if s[0] >= '1' && s[0] <= '9' {
+			break
+		}
+	}
+	status, rest, ok := strings.Cut(s, "] ")
+	if !ok || len(status) > 64 {
+		return "", ""
+	}
+	var b strings.Builder
+	for i := 0; i < len(rest) && b.Len() < maxText; i++ {
+		switch c := rest[i]; {
+		case c == '\\' && i+1 < len(rest):
+			if i++; rest[i] == 'n' {
+				return status, strings.TrimSuffix(b.String(), ".")
+			}
+			b.WriteByte(rest[i])
+		case c == '"' || c == '\n' || c == '\x1b':
+			return status, strings.TrimSuffix(b.String(), ".")
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return status, b.String()
+}

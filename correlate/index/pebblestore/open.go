@@ -1,0 +1,160 @@
+package pebblestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options says where and how a store is kept.
+type Options struct {
+	// Dir is made if it isn't there.
+	Dir string
+	// CacheBytes is how much memory its cache takes; 0 means 32 MiB. The log's buffers
+	// take up to 32 MiB more.
+	CacheBytes int64
+	Log        *slog.Logger // Pebble's own lines are of level debug
+	Registerer prometheus.Registerer
+}
+
+// The settings are for a daemon beside other things on a small machine. See
+// docs/adr/0020-pebble-and-redis.md for what was measured.
+const (
+	defaultCacheBytes = 32 << 20
+	memTableBytes     = 8 << 20
+	openFiles         = 128
+	blockBytes        = 16 << 10
+	bloomBitsPerKey   = 10
+)
+
+// Open opens the store in a directory that no other process has open. Damaged files
+// are [ErrCorrupt].
+func Open(o Options) (*Store, error) { return open(o, vfs.Default) }
+
+func open(o Options, disk vfs.FS) (*Store, error) {
+	g := newGuard(o.Log)
+	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks()}
+	if err := disk.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of the index store: %w", err)
+	}
+	var err error
+	if s.metrics, err = newMetrics(o.Registerer, s); err != nil {
+		return nil, err
+	}
+	options := pebbleOptions(o, guardFS{disk, g})
+	options.Logger = logger{g}
+	options.EventListener = listener(g, s.metrics)
+	if s.db, err = openPebble(g, o.Dir, options); err != nil {
+		s.metrics.unregister()
+		return nil, fmt.Errorf("open the index store %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
+	options := &pebble.Options{
+		FS:                          disk,
+		FormatMajorVersion:          pebble.FormatNewest,
+		CacheSize:                   o.CacheBytes,
+		MemTableSize:                memTableBytes,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       24,
+		MaxOpenFiles:                openFiles,
+		MaxManifestFileSize:         4 << 20,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+	}
+	if o.CacheBytes == 0 {
+		options.CacheSize = defaultCacheBytes
+	}
+	options.Experimental.FileCacheShards = 2
+	for i := range options.Levels {
+		options.Levels[i] = pebble.LevelOptions{
+			BlockSize:    blockBytes,
+			FilterPolicy: bloom.FilterPolicy(bloomBitsPerKey),
+			Compression:  func() *sstable.CompressionProfile { return sstable.ZstdCompression },
+		}
+	}
+	return options
+}
+
+// openPebble opens Pebble, whatever it does. What it can't open is damaged, unless
+// the file system says otherwise.
+func openPebble(g *guard, dir string, options *pebble.Options) (*pebble.DB, error) {
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	done := make(chan result, 1)
+	full := g.fullness()
+	go func() {
+		var r result
+		defer func() {
+			if p := recover(); p != nil {
+				g.log.Debug("pebble panicked", "panic", p, "stack", string(debug.Stack()))
+				r.err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+			}
+			done <- r
+		}()
+		r.db, r.err = pebble.Open(dir, options)
+	}()
+	select {
+	case r := <-done:
+		if pebble.IsCorruptionError(r.err) || errors.Is(r.err, fs.ErrNotExist) {
+			r.err = fmt.Errorf("%w: %w", ErrCorrupt, r.err)
+		}
+		return r.db, r.err
+	case <-full:
+		g.abandon(ErrFull)
+	case <-g.failed:
+		g.abandon(nil)
+	}
+	return nil, g.failure()
+}
+
+// Close implements [index.Store]. What was written is synced. A store that failed
+// is left as it is, and so is one whose disk is full: they can be opened again, but
+// some memory and goroutines are never given back.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.metrics.unregister()
+		full := s.guard.fullness()
+		done := make(chan error, 1)
+		go func() { done <- s.closePebble() }()
+		select {
+		case s.closeErr = <-done:
+			return
+		case <-full:
+			s.guard.abandon(ErrFull)
+		case <-s.guard.failed:
+			s.guard.abandon(nil)
+		}
+		s.closeErr = fmt.Errorf("close the index store: %w", s.guard.failure())
+	})
+	return s.closeErr
+}
+
+func (s *Store) closePebble() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble panicked: %v", p)
+			s.guard.fail(err)
+		}
+	}()
+	s.mu.Lock() // waits for the calls that run
+	db := s.db
+	s.db = nil
+	s.mu.Unlock()
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close the index store: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package pebblestore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// separator ends the tenant's name in a key. No name has it.
+const separator = 0
+
+// storeKey is a tenant's key as Pebble has it.
+func storeKey(tenant string, key []byte) []byte {
+	b := make([]byte, 0, len(tenant)+1+len(key))
+	b = append(b, tenant...)
+	b = append(b, separator)
+	return append(b, key...)
+}
+
+// Scan implements [index.Store].
+//
+//nolint:revive // the interface has as many arguments
+func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
+	bounds := &pebble.IterOptions{LowerBound: storeKey(tenant, from), UpperBound: storeKey(tenant, to)}
+	return read(ctx, s, func(db *pebble.DB) (keys [][]byte, err error) {
+		if limit <= 0 || bytes.Compare(bounds.LowerBound, bounds.UpperBound) >= 0 {
+			return nil, nil
+		}
+		it, err := db.NewIterWithContext(ctx, bounds)
+		if err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+		defer func() { err = errors.Join(err, it.Close()) }()
+		first, next := it.First, it.Next
+		if reverse {
+			first, next = it.Last, it.Prev
+		}
+		for ok := first(); ok; ok = next() {
+			keys = append(keys, bytes.Clone(it.Key()[len(tenant)+1:]))
+			if len(keys) == limit {
+				break
+			}
+			if len(keys)%1024 == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+		}
+		return keys, it.Error()
+	})
+}
+
+// Tenants implements [index.Store].
+func (s *Store) Tenants(ctx context.Context) ([]string, error) {
+	return read(ctx, s, func(db *pebble.DB) (tenants []string, err error) {
+		it, err := db.NewIterWithContext(ctx, nil)
+		if err != nil {
+			return nil, fmt.Errorf("list tenants: %w", err)
+		}
+		defer func() { err = errors.Join(err, it.Close()) }()
+		for ok := it.First(); ok; {
+			tenant, _, _ := bytes.Cut(it.Key(), []byte{separator})
+			tenants = append(tenants, string(tenant))
+			ok = it.SeekGE(append(bytes.Clone(tenant), separator+1))
+		}
+		return tenants, it.Error()
+	})
+}
+
+// Bytes implements [index.Store]: the size of all files.
+func (s *Store) Bytes(ctx context.Context) (int64, error) {
+	return read(ctx, s, func(*pebble.DB) (int64, error) {
+		names, err := s.fs.List(s.dir)
+		if err != nil {
+			return 0, fmt.Errorf("list files: %w", err)
+		}
+		var sum int64
+		for _, name := range names {
+			info, err := s.fs.Stat(s.fs.PathJoin(s.dir, name))
+			switch {
+			case err == nil:
+				sum += info.Size()
+			case !errors.Is(err, fs.ErrNotExist): // gone since
+				return 0, fmt.Errorf("size of a file: %w", err)
+			}
+		}
+		return sum, nil
+	})
+}
+
+// obsoleteInterval is how often Compact looks whether what it made obsolete is gone.
+const obsoleteInterval = 10 * time.Millisecond
+
+// Compact implements [index.Store]. It needs about as much room as it will free.
+func (s *Store) Compact(ctx context.Context) error {
+	return s.write(ctx, func(db *pebble.DB) error {
+		if err := db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
+			return fmt.Errorf("compact: %w", err)
+		}
+		tick := time.NewTicker(obsoleteInterval)
+		defer tick.Stop()
+		for db.Metrics().Table.Local.ObsoleteSize > 0 {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}, func() {})
+}

@@ -1,0 +1,257 @@
+package index
+
+import (
+	"math"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/correlate"
+)
+
+// The attributes of Restate's spans that matter here, of versions 1.6 and 1.7; see
+// docs/restate.md.
+const (
+	attrInvocation = "restate.invocation.id"
+	attrTarget     = "restate.invocation.target"
+	attrResult     = "restate.invocation.result"
+	attrStatus     = "restate.invocation.error.code"
+	attrMessage    = "error.message"
+	attrDeployment = "restate.deployment.id"
+)
+
+// Spans learns from an OTLP ExportTraceServiceRequest. It returns an error when the
+// message can't be decoded; what came before is learnt.
+func (b *Batch) Spans(request []byte) error {
+	return each(request, 1, func(resourceSpans []byte) error {
+		return each(resourceSpans, 2, func(scopeSpans []byte) error {
+			return each(scopeSpans, 2, b.span)
+		})
+	})
+}
+
+// span is what a span says, as far as it is read. Its texts are those of the
+// message.
+type span struct {
+	id, parent, link SpanID
+	trace            TraceID
+	name             []byte
+	start, end       int64
+	status           uint64 // 1 ok, 2 error
+	suspended        bool
+	yielded          bool
+
+	invocation, target, result, failure, message, deployment []byte
+}
+
+func (b *Batch) span(body []byte) error {
+	s := &b.scratch.span
+	*s = span{}
+	for len(body) > 0 {
+		f, after, ok := next(body)
+		if !ok {
+			return errWire
+		}
+		if err := s.field(&f); err != nil {
+			return err
+		}
+		body = after
+	}
+	if len(s.invocation) == 0 || s.trace == (TraceID{}) || s.id == (SpanID{}) {
+		return nil
+	}
+	id, err := correlate.ParseInvocationID(text(s.invocation))
+	if err != nil {
+		return nil // it isn't Restate's
+	}
+	s.end = max(s.end, s.start)
+	s.tell(b.record(id))
+	return nil
+}
+
+// field reads one field of a Span.
+func (s *span) field(f *field) error {
+	switch {
+	case f.is(1) && len(f.content) == len(s.trace):
+		s.trace = TraceID(f.content)
+	case f.is(2) && len(f.content) == len(s.id):
+		s.id = SpanID(f.content)
+	case f.is(4) && len(f.content) == len(s.parent):
+		s.parent = SpanID(f.content)
+	case f.is(5):
+		s.name = f.content
+	case f.number == 7 && f.kind == protowire.Fixed64Type:
+		s.start = nanos(f.value)
+	case f.number == 8 && f.kind == protowire.Fixed64Type:
+		s.end = nanos(f.value)
+	case f.is(9):
+		return s.attribute(f.content)
+	case f.is(11):
+		return s.event(f.content)
+	case f.is(13):
+		return s.linked(f.content)
+	case f.is(15):
+		return s.setStatus(f.content)
+	}
+	return nil
+}
+
+// nanos bounds a time to what a record can hold.
+func nanos(unsigned uint64) int64 { return int64(min(unsigned, math.MaxInt64)) }
+
+func (s *span) attribute(pair []byte) error {
+	key, value, err := textPair(pair)
+	if err != nil {
+		return err
+	}
+	switch string(key) {
+	case attrInvocation:
+		s.invocation = value
+	case attrTarget:
+		s.target = value
+	case attrResult:
+		s.result = value
+	case attrStatus:
+		s.failure = value
+	case attrMessage:
+		s.message = value
+	case attrDeployment:
+		s.deployment = value
+	}
+	return nil
+}
+
+// textPair reads a KeyValue whose value is a string.
+func textPair(pair []byte) (key, value []byte, err error) {
+	for len(pair) > 0 {
+		f, after, ok := next(pair)
+		if !ok {
+			return nil, nil, errWire
+		}
+		switch {
+		case f.is(1):
+			key = f.content
+		case f.is(2):
+			err := each(f.content, 1, func(text []byte) error { value = text; return nil })
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		pair = after
+	}
+	return key, value, nil
+}
+
+func (s *span) event(body []byte) error {
+	return each(body, 2, func(name []byte) error {
+		switch string(name) {
+		case "restate.invocation.lifecycle.suspended":
+			s.suspended = true
+		case "restate.invocation.lifecycle.yielded":
+			s.yielded = true
+		}
+		return nil
+	})
+}
+
+func (s *span) linked(body []byte) error {
+	return each(body, 2, func(id []byte) error {
+		if len(id) == len(s.link) && s.link == (SpanID{}) {
+			s.link = SpanID(id)
+		}
+		return nil
+	})
+}
+
+func (s *span) setStatus(body []byte) error {
+	for len(body) > 0 {
+		f, after, ok := next(body)
+		if !ok {
+			return errWire
+		}
+		if f.number == 3 && f.kind == protowire.VarintType {
+			s.status = f.value
+		}
+		body = after
+	}
+	return nil
+}
+
+// tell adds to r what the span says about it.
+func (s *span) tell(r *Record) {
+	r.see(s.start, s.end)
+	r.name(text(s.target), true)
+	kind, _, _ := strings.Cut(text(s.name), " ")
+	main := true
+	switch kind {
+	case "invocation-start":
+		s.tellStart(r)
+	case "invocation-attempt":
+		s.tellAttempt(r)
+	case "invocation-end":
+		s.tellEnd(r, s.start)
+	case "invoke": // 1.6: from the start to the end, sent at the end
+		s.tellStart(r)
+		s.tellEnd(r, s.end)
+	case "ingress":
+		main = false
+		r.ingress(At[SpanID]{s.start, s.id})
+	default:
+		main = false // a user's, or a run of 1.6, which other spans tell of
+	}
+	r.trace(Trace{ID: s.trace, From: s.start, To: s.end, Main: main})
+}
+
+func (s *span) tellStart(r *Record) {
+	r.Started = max(r.Started, s.start)
+	cause := Cause{Span: s.parent, Origin: Call}
+	if s.parent == (SpanID{}) && s.link != (SpanID{}) {
+		cause = Cause{Span: s.link, Origin: Send}
+	}
+	if cause.Span != (SpanID{}) {
+		latest(&r.Cause, At[Cause]{s.start, cause}, compareCauses)
+	}
+}
+
+// tellAttempt reads an attempt's end: one that went well ends the invocation, with
+// a result or an error that isn't tried again.
+func (s *span) tellAttempt(r *Record) {
+	r.attempt(s.id)
+	if len(s.deployment) > 0 {
+		latest(&r.Deployment, At[string]{s.start, cut(string(s.deployment))}, strings.Compare)
+	}
+	switch {
+	case s.suspended:
+		r.state(s.end, Suspended)
+	case s.status == statusOK && !s.yielded:
+		r.Completed = max(r.Completed, s.end)
+	default:
+		r.state(s.end, Running)
+	}
+}
+
+const statusOK = 1 // STATUS_CODE_OK of OTLP
+
+func (s *span) tellEnd(r *Record, at int64) {
+	switch strings.ToLower(string(s.result)) {
+	case "success":
+		r.ended(&r.Ended, at, Succeeded)
+	case "failure":
+		r.ended(&r.Ended, at, Failed)
+		if len(s.failure)+len(s.message) > 0 {
+			r.failed(at, string(s.failure), string(s.message))
+		}
+	default:
+		r.Completed = max(r.Completed, at)
+	}
+}
+
+func (r *Record) state(at int64, o Outcome) { r.ended(&r.State, at, o) }
+
+func (r *Record) ended(fact *At[Outcome], at int64, o Outcome) {
+	latest(fact, At[Outcome]{at, o}, func(a, b Outcome) int { return int(a) - int(b) })
+}
+
+func (r *Record) failed(at int64, status, message string) {
+	latest(&r.Failure, At[Failure]{at, Failure{cut(status), cut(message)}}, compareFailures)
+}
