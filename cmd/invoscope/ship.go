@@ -25,7 +25,7 @@ type shipCmd struct {
 	Path       []string          `arg:"" optional:"" help:"Further files, as a shell makes of --file *.log."`
 	Format     string            `help:"How lines are wrapped: raw (not at all), docker (json-file), cri (Kubernetes), journald (journalctl -o json), or auto, which looks at each line." enum:"auto,raw,docker,cri,journald" default:"auto" env:"INVOSCOPE_SHIP_FORMAT"`
 	Multiline  bool              `help:"Join the lines of a record, such as those of a stack trace, in one entry. Default: yes." negatable:"" default:"true" env:"INVOSCOPE_SHIP_MULTILINE"`
-	Wait       time.Duration     `name:"multiline-wait" help:"How long a record waits for its next line; 0 joins no lines." default:"500ms" placeholder:"DURATION" env:"INVOSCOPE_SHIP_MULTILINE_WAIT"`
+	Wait       time.Duration     `name:"multiline-wait" help:"How long a record waits for its next line; 0 joins no lines. Default: 500ms." default:"500ms" placeholder:"DURATION" env:"INVOSCOPE_SHIP_MULTILINE_WAIT"`
 	Journald   bool              `help:"Follow the journal, with journalctl."`
 	Unit       []string          `help:"Follow the journal of this systemd unit. May be repeated." placeholder:"NAME"`
 	JournalDir string            `name:"journal-directory" help:"Follow the journal files in this directory instead of the system's." placeholder:"DIR"`
