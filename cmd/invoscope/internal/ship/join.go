@@ -113,9 +113,11 @@ func (j *joiner) begin(as entry, text []byte) error {
 			return err
 		}
 	}
-	e := &entry{}
+	var e *entry
 	if n := len(j.spare); n > 0 {
 		e, j.spare = j.spare[n-1], j.spare[:n-1]
+	} else {
+		e = &entry{}
 	}
 	as.text = append(e.text[:0], text...)
 	as.place = place{offset: j.here.offset, cursor: append(e.place.cursor[:0], j.here.cursor...)}

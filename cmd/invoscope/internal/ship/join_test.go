@@ -2,8 +2,6 @@ package ship
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -161,12 +159,9 @@ func TestRecordings(t *testing.T) {
 		{"restate-edge.jsonl", `^`, 7, "[rocksdb]", "5-5 6-6 7-7"},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
-			raw, err := os.ReadFile(filepath.FromSlash("../../../../testdata/restate/" + tt.file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			entries := join(t, string(raw))
-			if diff := cmp.Diff(split(string(raw), regexp.MustCompile(tt.begin)), entries); diff != "" {
+			text := recorded(t, tt.file)
+			entries := join(t, text)
+			if diff := cmp.Diff(split(text, regexp.MustCompile(tt.begin)), entries); diff != "" {
 				t.Errorf("entries (-want +got):\n%.3000s", diff)
 			}
 			if len(entries) != tt.entries {
@@ -198,4 +193,32 @@ func split(text string, begin *regexp.Regexp) (records []string) {
 		}
 	}
 	return records
+}
+
+// BenchmarkJoin takes recorded logs apart and joins their records; it allocates
+// nothing for a record, of one line or of several, but what reading a pipe does.
+func BenchmarkJoin(b *testing.B) {
+	l, err := newLabeler(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, file := range []string{"restate-debug.jsonl", "restate-compact.log", "restate-pretty.log", "service-sdk-debug.log"} {
+		for name, wait := range map[string]time.Duration{"joined": DefaultMultilineWait, "not joined": 0} {
+			b.Run(file+"/"+name, func(b *testing.B) {
+				text := recorded(b, file)
+				lines := strings.Count(text, "\n")
+				u := &unwrapper{format: FormatAuto, from: l.source(nil)}
+				u.joiner.wait = wait
+				u.joiner.add = func([]byte, time.Time, *source) error { return nil }
+				b.SetBytes(int64(len(text)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := readTokens(strings.NewReader(text), u, func() {}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.N*lines)/b.Elapsed().Seconds(), "lines/s")
+			})
+		}
+	}
 }
