@@ -18,6 +18,9 @@ const DefaultMultilineWait = 500 * time.Millisecond
 // Bounds of a record; what comes behind the first one reached is an entry of its own.
 const (
 	maxEntryLines = 1000
+	// waitTicks is in how many parts the wait for a line is counted: it may last one
+	// part longer. To ask for the time at each line would cost more than to join it.
+	waitTicks = 4
 	// maxEntryWaits is how many times the wait for one line a record may last in
 	// all: a program that goes on printing lines which begin nothing must not keep
 	// them from sight.
@@ -55,9 +58,9 @@ type entry struct {
 	at          time.Time // when a runtime took its first line
 	text        []byte
 	lines       int
-	begun       bool      // its first line begins a record, so any other continues it
-	first, last time.Time // when these lines came
-	place       place     // of its first line
+	begun       bool  // its first line begins a record, so any other continues it
+	first, last int   // the joiner's ticks when these lines came
+	place       place // of its first line
 }
 
 // joiner makes one entry of the lines of a record, joined by LF. A line that is a
@@ -77,6 +80,7 @@ type joiner struct {
 	spare   []*entry
 	timer   *time.Timer
 	ticking bool
+	ticks   int
 }
 
 // line takes a line of at most maxLine bytes.
@@ -92,7 +96,7 @@ func (j *joiner) line(of stream, text []byte, at time.Time, from *source) error 
 		if continues && e.fits(text) {
 			e.text = append(append(e.text, '\n'), text...)
 			e.lines++
-			e.last = time.Now()
+			e.last = j.ticks
 			return nil
 		}
 		begun = begins || continues && e.begun
@@ -121,11 +125,10 @@ func (j *joiner) begin(as entry, text []byte) error {
 	}
 	as.text = append(e.text[:0], text...)
 	as.place = place{offset: j.here.offset, cursor: append(e.place.cursor[:0], j.here.cursor...)}
-	as.lines, as.first = 1, time.Now()
-	as.last = as.first
+	as.lines, as.first, as.last = 1, j.ticks, j.ticks
 	*e = as
 	j.open = append(j.open, e)
-	j.tick(j.wait)
+	j.tick()
 	return nil
 }
 
@@ -162,39 +165,37 @@ func (j *joiner) end() error {
 	return j.flush()
 }
 
-// expire adds the records that waited long enough. That they can't be added has
+// tick has expire look at what waits, a part of the wait from now.
+func (j *joiner) tick() {
+	switch {
+	case j.ticking:
+		return
+	case j.timer == nil:
+		j.timer = time.AfterFunc(j.wait/waitTicks, j.expire)
+	default:
+		j.timer.Reset(j.wait / waitTicks)
+	}
+	j.ticking = true
+}
+
+// expire adds the entries that waited long enough. That they can't be added has
 // failed the batcher, whose end tells why.
 func (j *joiner) expire() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ticking = false
-	now, next := time.Now(), j.wait
+	j.ticks++
 	for i := 0; i < len(j.open); {
-		left := j.open[i].left(now, j.wait)
-		if left > 0 {
-			next = min(next, left)
+		e := j.open[i]
+		if j.ticks-e.last <= waitTicks && j.ticks-e.first <= maxEntryWaits*waitTicks {
 			i++
 		} else if j.close(i) != nil {
 			return
 		}
 	}
 	if len(j.open) > 0 {
-		j.tick(next)
+		j.tick()
 	}
-}
-
-// tick has expire look after a while, unless it will anyhow. It isn't told of each
-// line: that would cost more than the joining.
-func (j *joiner) tick(after time.Duration) {
-	switch {
-	case j.ticking:
-		return
-	case j.timer == nil:
-		j.timer = time.AfterFunc(after, j.expire)
-	default:
-		j.timer.Reset(after)
-	}
-	j.ticking = true
 }
 
 // earliest returns the place of the first line that isn't added yet, if there is one.
@@ -220,11 +221,6 @@ func (j *joiner) find(of stream) int {
 // entry may be is the beginning of a longer line that was cut.
 func (e *entry) fits(line []byte) bool {
 	return e.lines < maxEntryLines && len(e.text) <= maxLine-utf8.UTFMax && len(e.text)+1+len(line) <= maxLine
-}
-
-// left is how long a record still waits.
-func (e *entry) left(now time.Time, wait time.Duration) time.Duration {
-	return min(wait-now.Sub(e.last), maxEntryWaits*wait-now.Sub(e.first))
 }
 
 // begins reports whether a line begins a record, without a copy of it.

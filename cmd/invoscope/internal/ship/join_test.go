@@ -32,7 +32,8 @@ type written struct {
 	text  string
 }
 
-// TestJoiner tells when which entries come out, with a wait of a second.
+// TestJoiner tells when which entries come out, with a wait of a second and at most a
+// quarter more.
 func TestJoiner(t *testing.T) {
 	const a, b, cont = "2026-11-23T03:10:16.1Z INFO a", "2026-11-23T03:10:16.2Z INFO b", "Caused by: c"
 	const object = `{"level":"INFO"}`
@@ -41,19 +42,19 @@ func TestJoiner(t *testing.T) {
 		in   []written
 		want []string
 	}{
-		"the next record ends one":            {[]written{{0, stream{}, a}, {0, stream{}, cont}, {0, stream{}, b}, {0, stream{}, ""}}, []string{"0s " + a + "\n" + cont, "1s " + b + "\n"}},
-		"the wait is since the last line":     {[]written{{0, stream{}, a}, {900 * time.Millisecond, stream{}, cont}, {900 * time.Millisecond, stream{}, cont}}, []string{"2.8s " + a + "\n" + cont + "\n" + cont}},
-		"what comes late is by itself":        {[]written{{0, stream{}, a}, {1100 * time.Millisecond, stream{}, cont}}, []string{"1s " + a, "2.1s " + cont}},
+		"the next record ends one":            {[]written{{0, stream{}, a}, {0, stream{}, cont}, {0, stream{}, b}, {0, stream{}, ""}}, []string{"0s " + a + "\n" + cont, "1.25s " + b + "\n"}},
+		"the wait is since the last line":     {[]written{{0, stream{}, a}, {900 * time.Millisecond, stream{}, cont}, {900 * time.Millisecond, stream{}, cont}}, []string{"3s " + a + "\n" + cont + "\n" + cont}},
+		"what comes late is by itself":        {[]written{{0, stream{}, a}, {1300 * time.Millisecond, stream{}, cont}}, []string{"1.25s " + a, "2.55s " + cont}},
 		"JSON is an entry at once":            {[]written{{0, stream{}, object}, {2 * second, stream{}, object}}, []string{"0s " + object, "2s " + object}},
-		"JSON ends a record":                  {[]written{{0, stream{}, a}, {0, stream{}, object}, {0, stream{}, a}}, []string{"0s " + a, "0s " + object, "1s " + a}},
-		"nothing continues JSON":              {[]written{{0, stream{}, object}, {0, stream{}, "thrown"}, {0, stream{}, " at x"}}, []string{"0s " + object, "1s thrown\n at x"}},
-		"JSON that isn't whole":               {[]written{{0, stream{}, `{"a":1,`}, {0, stream{}, `"b":2}`}}, []string{"1s {\"a\":1,\n\"b\":2}"}},
-		"streams don't mix":                   {[]written{{0, stream{}, a}, {0, stderr, b}, {0, stream{}, "1"}, {0, stderr, "2"}}, []string{"1s " + a + "\n1", "1s " + b + "\n2"}},
-		"each stream has its own time":        {[]written{{0, stream{}, a}, {second / 2, stderr, b}, {second / 4, stderr, cont}}, []string{"1s " + a, "1.75s " + b + "\n" + cont}},
-		"a program we know nothing of":        {[]written{{0, stream{}, "one"}, {0, stream{}, "two"}, {0, stream{}, "  at x"}, {0, stream{}, "{"}, {0, stream{}, "\ty"}, {0, stream{}, "}"}}, []string{"0s one", "0s two\n  at x", "1s {\n\ty\n}"}},
-		"a program that goes on":              {endless(a, 30), []string{"10s " + a + strings.Repeat("\n"+cont, 12), "11.2s " + cont, "12s " + cont, "13s " + cont}},
-		"an empty line":                       {[]written{{0, stream{}, ""}, {0, stream{}, ""}}, []string{"1s \n"}},
-		"as if nothing had been there before": {[]written{{0, stream{}, a}, {3 * second, stream{}, b}, {0, stream{}, cont}}, []string{"1s " + a, "4s " + b + "\n" + cont}},
+		"JSON ends a record":                  {[]written{{0, stream{}, a}, {0, stream{}, object}, {0, stream{}, a}}, []string{"0s " + a, "0s " + object, "1.25s " + a}},
+		"nothing continues JSON":              {[]written{{0, stream{}, object}, {0, stream{}, "thrown"}, {0, stream{}, " at x"}}, []string{"0s " + object, "1.25s thrown\n at x"}},
+		"JSON that isn't whole":               {[]written{{0, stream{}, `{"a":1,`}, {0, stream{}, `"b":2}`}}, []string{"1.25s {\"a\":1,\n\"b\":2}"}},
+		"streams don't mix":                   {[]written{{0, stream{}, a}, {0, stderr, b}, {0, stream{}, "1"}, {0, stderr, "2"}}, []string{"1.25s " + a + "\n1", "1.25s " + b + "\n2"}},
+		"each stream has its own time":        {[]written{{0, stream{}, a}, {400 * time.Millisecond, stderr, b}, {300 * time.Millisecond, stderr, cont}}, []string{"1.25s " + a, "1.75s " + b + "\n" + cont}},
+		"a program we know nothing of":        {[]written{{0, stream{}, "one"}, {0, stream{}, "two"}, {0, stream{}, "  at x"}, {0, stream{}, "{"}, {0, stream{}, "\ty"}, {0, stream{}, "}"}}, []string{"0s one", "0s two\n  at x", "1.25s {\n\ty\n}"}},
+		"a program that goes on":              {endless(a, 30), []string{"10.25s " + a + strings.Repeat("\n"+cont, 12), "11.2s " + cont, "12s " + cont, "13.15s " + cont}},
+		"an empty line":                       {[]written{{0, stream{}, ""}, {0, stream{}, ""}}, []string{"1.25s \n"}},
+		"as if nothing had been there before": {[]written{{0, stream{}, a}, {3 * second, stream{}, b}, {0, stream{}, cont}}, []string{"1.25s " + a, "4.25s " + b + "\n" + cont}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
