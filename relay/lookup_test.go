@@ -405,6 +405,64 @@ func TestStreamedSearches(t *testing.T) {
 	})
 }
 
+// A client that goes away ends its call, whatever that waits for.
+func TestStreamedSearchesThatAreGivenUp(t *testing.T) {
+	for name, body := range map[string][]byte{
+		"before the message has come": frame(message(url.Values{"q": {knownQuery}}))[:20],
+		"before there is an answer":   frame(message(url.Values{"q": {knownQuery}})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.withRecord(t, oneTrace)
+			begun, ended := make(chan struct{}), make(chan struct{})
+			f.tempo.before = func(r *http.Request) error {
+				close(begun)
+				<-r.Context().Done()
+				return r.Context().Err()
+			}
+			public := f.relay.Public()
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(ended)
+				public.ServeHTTP(w, r)
+			}))
+			server.Config.Protocols = new(http.Protocols)
+			server.Config.Protocols.SetUnencryptedHTTP2(true)
+			server.Start()
+			defer server.Close()
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			toServer, fromClient := io.Pipe()
+			defer fromClient.Close()
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/tempopb.StreamingQuerier/Search", toServer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer good")
+			req.Header.Set("Content-Type", "application/grpc")
+			client, answered := h2c(t), make(chan error, 1)
+			go func() {
+				resp, err := client.Do(req)
+				if err == nil {
+					resp.Body.Close()
+				}
+				answered <- err
+			}()
+			if _, err := fromClient.Write(body); err != nil {
+				t.Fatal(err)
+			}
+			if name == "before there is an answer" {
+				<-begun
+			}
+			cancel()
+			if err := <-answered; !errors.Is(err, context.Canceled) {
+				t.Errorf("the client got %v", err)
+			}
+			<-ended
+		})
+	}
+}
+
 // A bomb costs no more than what is looked at.
 func TestCompressedSearchesTakeLittleMemory(t *testing.T) {
 	f := newFixture(t)
