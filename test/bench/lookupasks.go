@@ -101,7 +101,7 @@ func (l *lookup) measure(ctx context.Context, stdout io.Writer) error {
 		}
 	}
 	if blocks := askers[0].blocks; blocks < lookupBlocks {
-		return fmt.Errorf("Tempo looked at %d blocks for the last 24 hours, want %d", blocks, lookupBlocks)
+		return fmt.Errorf("a search of 24 hours looked at %d blocks, want %d", blocks, lookupBlocks)
 	}
 	return printAskers(stdout, askers)
 }
