@@ -11,7 +11,7 @@ import (
 
 // remindAfter is how long Order/run delays its reminder. A test that wants to see
 // it waiting has that long, of which Restate takes 5 s to export the spans.
-const remindAfter = 25 * time.Second
+const remindAfter = 20 * time.Second
 
 // impatient has Restate suspend an invocation that waits for longer.
 var impatient = restate.WithInactivityTimeout(200 * time.Millisecond)
