@@ -36,6 +36,46 @@ func Begins(line string) bool {
 	return beginsWithTime(strings.TrimPrefix(line, "time=")) || beginsWithLevel(line)
 }
 
+// Continue makes f, the facts of a line that continues a record, complete: what the
+// line doesn't say is what the record's lines before it said, and record learns what
+// the line adds, also a target that stands alone on its line, as pretty writes it. A
+// line that names another invocation than the record takes the record's level only.
+// The two don't share Related.
+func (f *Facts) Continue(line string, record *Facts) {
+	if f.InvocationID == "" && record.InvocationID != "" && record.Target == "" {
+		f.Target = targetIn(line)
+	}
+	share(&f.Level, &record.Level)
+	if f.InvocationID != "" && record.InvocationID != "" && f.InvocationID != record.InvocationID {
+		return
+	}
+	share(&f.InvocationID, &record.InvocationID)
+	share(&f.Target, &record.Target)
+	share(&f.ErrorCode, &record.ErrorCode)
+	share(&f.RetryCount, &record.RetryCount)
+	if len(f.Related) == 0 {
+		f.Related = append(f.Related, record.Related...)
+	} else if len(record.Related) == 0 {
+		record.Related = append(record.Related, f.Related...)
+	}
+}
+
+// share gives the one that is empty what the other says.
+func share(a, b *string) {
+	if *a == "" {
+		*a = *b
+	} else if *b == "" {
+		*b = *a
+	}
+}
+
+// Copy makes f the facts of another line, in its own memory but for the strings.
+func (f *Facts) Copy(of *Facts) {
+	related := append(f.Related[:0], of.Related...)
+	*f = *of
+	f.Related = related
+}
+
 // beginsWithTime reports whether s begins with a date and a time of day.
 func beginsWithTime(s string) bool {
 	const layout = "0000-00-00 00:00"

@@ -25,6 +25,7 @@ type cli struct {
 	Ship       shipCmd          `cmd:"" help:"Send log lines from files, the journal or standard input to Invoscope."`
 	Invocation invocationCmd    `cmd:"" help:"Look at invocations: list them, show one, tell its story."`
 	Token      tokenCmd         `cmd:"" help:"Make tokens."`
+	Index      indexCmd         `cmd:"" help:"Look after the invocation index."`
 	Queue      queueCmd         `cmd:"" help:"Look after what waits for the engines."`
 	Grafana    grafanaCmd       `cmd:"" help:"Set up Grafana."`
 	Config     configCmd        `cmd:"" help:"Check or print the configuration."`

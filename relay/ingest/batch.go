@@ -34,7 +34,10 @@ type logBatch struct {
 	// Entries must not be before oldest nor after newest.
 	oldest, newest int64
 
+	now     time.Time
 	facts   correlate.Facts
+	open    openRecords
+	traces  traces
 	entry   entry
 	meta    []label
 	raw     []byte // the request, decompressed
@@ -50,12 +53,12 @@ func (in *Ingest) logs(tenant string) *logBatch {
 	}
 	b.tenant = tenant
 	b.oldest, b.newest = math.MinInt64, math.MaxInt64
-	now := in.opts.Now()
+	b.now = in.opts.Now()
 	if in.opts.DeadLogs != nil && in.opts.LogMaxAge > 0 {
-		b.oldest = now.Add(-in.opts.LogMaxAge).UnixNano()
+		b.oldest = b.now.Add(-in.opts.LogMaxAge).UnixNano()
 	}
 	if in.opts.MaxLead > 0 {
-		b.newest = now.Add(in.opts.MaxLead).UnixNano()
+		b.newest = b.now.Add(in.opts.MaxLead).UnixNano()
 	}
 	return b
 }
@@ -68,6 +71,8 @@ func (b *logBatch) release() {
 	b.dead.reset()
 	b.refused.reset()
 	b.otlp.reset()
+	b.open.reset()
+	b.traces.reset()
 	clear(b.facts.Related)
 	b.facts = correlate.Facts{Related: b.facts.Related[:0]}
 	b.entry = entry{}
@@ -79,6 +84,9 @@ func (b *logBatch) release() {
 func (b *logBatch) begin(labels string) {
 	b.live.begin(labels)
 	b.dead.begin(labels)
+	if b.in.opts.ContinuationLines {
+		b.resumeRecord(labels)
+	}
 }
 
 // add checks an entry, adds the facts of its line and writes it into the current
@@ -86,10 +94,12 @@ func (b *logBatch) begin(labels string) {
 func (b *logBatch) add(e *entry) error {
 	if why, message := b.verdict(e); message != nil {
 		b.refused.add(why, 1, message)
+		if b.in.opts.ContinuationLines && begins(e) {
+			b.open.of.facts = correlate.Facts{} // what continues it doesn't continue the one before
+		}
 		return nil
 	}
-	b.facts.Extract(e.line)
-	e.enrich(&b.facts, b.in.opts.TenantKey)
+	b.enrich(e)
 	if e.time < b.oldest {
 		b.dead.write(e)
 	} else {
@@ -139,6 +149,7 @@ func (b *logBatch) store(ctx context.Context) error {
 			return err
 		}
 	}
+	b.keepRecords()
 	b.in.metrics.dropped.Add(float64(b.dropped))
 	b.in.metrics.count("logs", &b.refused)
 	return nil

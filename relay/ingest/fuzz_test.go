@@ -28,6 +28,13 @@ func FuzzPush(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(raw)
+	raw, err = (&push.PushRequest{Streams: []push.Stream{{Labels: `{a="b"}`, Entries: []push.Entry{
+		pushed(sdkError), pushed(frame), pushed("    restate.invocation.target: A/b"), pushed("x", push.LabelAdapter{Name: metaTraceID, Value: "1"}), pushed(frame),
+	}}}}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, raw []byte) { samePush(t, protoRaw(raw)) })
 }
 

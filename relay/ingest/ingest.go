@@ -46,6 +46,13 @@ type Options struct {
 	// LogMaxAge is how old a log entry may be, SpanMaxAge a span by its end, and
 	// MaxLead how far in the future either may be. 0 means that it isn't checked.
 	LogMaxAge, SpanMaxAge, MaxLead time.Duration
+	// ContinuationLines gives a line that begins no record the facts of the record
+	// before it in its stream; see [correlate.Begins].
+	ContinuationLines bool
+	// TraceOf returns the trace id of a tenant's invocation as hexadecimal digits, or
+	// nothing. It is asked once for each invocation that a request names, while the
+	// request waits. Nil means that no entry gets a trace id.
+	TraceOf func(tenant, invocationID string) string
 	// Relabel rewrites the labels of streams. Nil means the rules of every preset.
 	Relabel []*relabel.Config
 
@@ -57,6 +64,7 @@ type Options struct {
 type Ingest struct {
 	opts        Options
 	streams     *lru.Cache[labelsKey, stream]
+	records     *lru.Cache[string, *record] // the last of each stream, by its labels, which name the tenant
 	parser      parser.Parser
 	metrics     *metrics
 	reasons     limitReasons
@@ -87,9 +95,14 @@ func New(o Options) (*Ingest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of streams: %w", err)
 	}
+	records, err := lru.New[string, *record](cachedRecords)
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of records: %w", err)
+	}
 	return &Ingest{
 		opts:    o,
 		streams: cache,
+		records: records,
 		parser:  parser.NewParser(parser.Options{}),
 		metrics: newMetrics(o.Registerer),
 		reasons: o.reasons(),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/queue"
 )
@@ -91,6 +93,23 @@ func newFixture(t testing.TB) *fixture {
 	}
 	f.Ingest = in
 	return f
+}
+
+// newFullFixture has all that is optional: continuation lines, and the trace of two
+// invocations in three.
+func newFullFixture(t testing.TB) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	f.opts.ContinuationLines, f.opts.TraceOf = true, traceOf
+	return f
+}
+
+func traceOf(tenant, invocationID string) string {
+	id, err := correlate.ParseInvocationID(invocationID)
+	if err != nil || id.UUID[15]%3 == 0 || tenant != "acme" {
+		return ""
+	}
+	return hex.EncodeToString(id.UUID[:])
 }
 
 func protoPush(t testing.TB, streams ...push.Stream) []byte {

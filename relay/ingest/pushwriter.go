@@ -2,81 +2,10 @@ package ingest
 
 import (
 	"encoding/binary"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/invoscope/invoscope/correlate"
 )
-
-// The structured metadata that we add; queries and provisioning depend on these
-// names.
-const (
-	metaInvocationID = "restate_invocation_id"
-	metaRelated      = "restate_related_invocation_ids" // comma-separated
-	metaTarget       = "restate_invocation_target"
-	metaLevel        = "level"
-)
-
-// label is one label of an entry's structured metadata.
-type label struct{ name, value string }
-
-// entry is a log entry. What it refers to belongs to the request.
-type entry struct {
-	time int64 // nanoseconds since 1970
-	line string
-	meta []label
-}
-
-func (e *entry) size() int {
-	n := len(e.line)
-	for i := range e.meta {
-		n += len(e.meta[i].name) + len(e.meta[i].value)
-	}
-	return n
-}
-
-// enrich adds to an entry the facts of its line. What we find replaces what the
-// sender gave under the same name, but for the level: the sender may know it
-// better. The tenant's key isn't the sender's to give.
-func (e *entry) enrich(facts *correlate.Facts, tenantKey string) {
-	level, kept := facts.Level, e.meta[:0]
-	for _, l := range e.meta {
-		switch l.name {
-		case tenantKey:
-			continue
-		case metaInvocationID:
-			if facts.InvocationID != "" {
-				continue
-			}
-		case metaRelated:
-			if len(facts.Related) > 0 {
-				continue
-			}
-		case metaTarget:
-			if facts.Target != "" {
-				continue
-			}
-		case metaLevel:
-			level = ""
-		}
-		kept = append(kept, l)
-	}
-	e.meta = appendText(kept, metaInvocationID, facts.InvocationID)
-	if len(facts.Related) > 0 {
-		e.meta = append(e.meta, label{metaRelated, strings.Join(facts.Related, ",")})
-	}
-	e.meta = appendText(e.meta, metaTarget, facts.Target)
-	e.meta = appendText(e.meta, metaLevel, level)
-}
-
-func appendText(meta []label, name, value string) []label {
-	if value == "" {
-		return meta
-	}
-	return append(meta, label{name, value})
-}
 
 // The numbers of the fields of push.PushRequest (pkg/push/push.proto of Loki).
 const (

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ func referencePush(in *Ingest, body []byte) ([]push.Stream, error) {
 		return nil, err
 	}
 	var stored []push.Stream
+	records := referenceRecords{}
 	for _, s := range req.Streams {
 		if len(s.Entries) == 0 {
 			continue
@@ -67,7 +69,7 @@ func referencePush(in *Ingest, body []byte) ([]push.Stream, error) {
 					return nil, err
 				}
 			}
-			referenceEnrich(e)
+			records.enrich(in, of.labels, e)
 		}
 		stored = append(stored, push.Stream{Labels: of.labels, Entries: s.Entries})
 	}
@@ -98,9 +100,37 @@ func merge(streams []push.Stream) []push.Stream {
 	return merged
 }
 
-func referenceEnrich(e *push.Entry) {
-	var facts correlate.Facts
-	facts.Extract(e.Line)
+// referenceRecords are the facts of the last record of each stream, by its labels.
+type referenceRecords map[string]correlate.Facts
+
+var (
+	targetField = regexp.MustCompile(`(?s)^(?:\x1b\[[0-9;]*m)*[=:] *(?:\x1b\[[0-9;]*m)*("?)(.*)$`)
+	targetEnd   = regexp.MustCompile(`[\x00-\x1f]| [A-Za-z0-9_.]+=`)
+)
+
+// referenceTarget is the target that stands alone on a line.
+func referenceTarget(line string) string {
+	_, rest, _ := strings.Cut(line, "restate.invocation.target")
+	m := targetField.FindStringSubmatch(rest)
+	if m == nil {
+		return ""
+	}
+	if m[1] != "" {
+		value, _, _ := strings.Cut(m[2], `"`)
+		return value
+	}
+	return targetEnd.Split(m[2], 2)[0]
+}
+
+func (records referenceRecords) enrich(in *Ingest, stream string, e *push.Entry) {
+	given := func(names ...string) (value string) {
+		for _, l := range e.StructuredMetadata {
+			if slices.Contains(names, l.Name) {
+				value = l.Value + " "
+			}
+		}
+		return value
+	}
 	set := func(meta push.LabelsAdapter, name, value string) push.LabelsAdapter {
 		if value == "" {
 			return meta
@@ -108,14 +138,65 @@ func referenceEnrich(e *push.Entry) {
 		meta = slices.DeleteFunc(meta, func(l push.LabelAdapter) bool { return l.Name == name })
 		return append(meta, push.LabelAdapter{Name: name, Value: value})
 	}
+	var facts correlate.Facts
+	facts.Extract(e.Line)
+	if in.opts.ContinuationLines {
+		if correlate.Begins(e.Line) || given("restate_invocation_id", "level", "trace_id", "severity_number", "severity_text") != "" {
+			records[stream] = facts
+		} else {
+			record := records[stream]
+			if facts.InvocationID == "" && record.InvocationID != "" && record.Target == "" {
+				facts.Target = referenceTarget(e.Line)
+			}
+			facts, records[stream] = referenceContinue(facts, record)
+		}
+	}
 	meta := slices.DeleteFunc(e.StructuredMetadata, func(l push.LabelAdapter) bool { return l.Name == "tenant" })
-	meta = set(meta, metaInvocationID, facts.InvocationID)
-	meta = set(meta, metaRelated, strings.Join(facts.Related, ","))
-	meta = set(meta, metaTarget, facts.Target)
-	if !slices.ContainsFunc(meta, func(l push.LabelAdapter) bool { return l.Name == metaLevel }) {
-		meta = set(meta, metaLevel, facts.Level)
+	meta = set(meta, "restate_invocation_id", facts.InvocationID)
+	meta = set(meta, "restate_related_invocation_ids", strings.Join(facts.Related, ","))
+	meta = set(meta, "restate_invocation_target", facts.Target)
+	meta = set(meta, "restate_error_code", facts.ErrorCode)
+	meta = set(meta, "restate_retry_count", facts.RetryCount)
+	e.StructuredMetadata = meta
+	if given("level") == "" {
+		meta = set(meta, "level", facts.Level)
+	}
+	if in.opts.TraceOf != nil && given("trace_id") == "" {
+		id := strings.TrimSuffix(given("restate_invocation_id"), " ")
+		if _, err := correlate.ParseInvocationID(id); err == nil {
+			meta = set(meta, "trace_id", in.opts.TraceOf(referenceTenant, id))
+		}
 	}
 	e.StructuredMetadata = meta
+}
+
+// referenceContinue returns the facts of a line that continues a record, and what is
+// then known of the record.
+func referenceContinue(line, record correlate.Facts) (_, _ correlate.Facts) {
+	or := func(a, b string) string {
+		if a != "" {
+			return a
+		}
+		return b
+	}
+	known := correlate.Facts{
+		InvocationID: or(record.InvocationID, line.InvocationID), Target: or(record.Target, line.Target), Level: or(record.Level, line.Level),
+		ErrorCode: or(record.ErrorCode, line.ErrorCode), RetryCount: or(record.RetryCount, line.RetryCount),
+	}
+	if known.Related = record.Related; len(record.Related) == 0 {
+		known.Related = line.Related
+	}
+	line.Level = or(line.Level, known.Level)
+	if line.InvocationID != "" && line.InvocationID != known.InvocationID {
+		record.Level = known.Level
+		return line, record
+	}
+	line.InvocationID, line.Target = known.InvocationID, or(line.Target, known.Target)
+	line.ErrorCode, line.RetryCount = or(line.ErrorCode, known.ErrorCode), or(line.RetryCount, known.RetryCount)
+	if len(line.Related) == 0 {
+		line.Related = known.Related
+	}
+	return line, known
 }
 
 // referenceLogs returns what is stored of an ExportLogsServiceRequest.
@@ -125,6 +206,7 @@ func referenceLogs(in *Ingest, body []byte) ([]push.Stream, error) {
 		return nil, err
 	}
 	var streams []push.Stream
+	records := referenceRecords{}
 	for _, rl := range req.Logs().ResourceLogs().All() {
 		stream, shared, err := referenceResource(rl.Resource())
 		if err != nil {
@@ -159,7 +241,7 @@ func referenceLogs(in *Ingest, body []byte) ([]push.Stream, error) {
 					return nil, err
 				}
 				e.StructuredMetadata = append(e.StructuredMetadata, common...)
-				referenceEnrich(&e)
+				records.enrich(in, stream.Labels, &e)
 				stream.Entries = append(stream.Entries, e)
 			}
 		}

@@ -23,7 +23,11 @@ import (
 // nothing, isn't stored as the reference would. It reports whether it compared.
 func samePush(t *testing.T, body []byte) bool {
 	t.Helper()
-	f := newFixture(t)
+	return samePushTo(t, newFixture(t), body) && samePushTo(t, newFullFixture(t), body)
+}
+
+func samePushTo(t *testing.T, f *fixture, body []byte) bool {
+	t.Helper()
 	f.opts.MaxBytes, f.opts.MaxItemBytes = 10<<20, 10<<20
 	w := do(f.LokiPush, fault.Plain, header(), body)
 	stored := f.logs.streams(t) // it fails the test when it can't be decoded
@@ -40,7 +44,11 @@ func samePush(t *testing.T, body []byte) bool {
 // sameLogs does the same for an ExportLogsServiceRequest.
 func sameLogs(t *testing.T, body []byte) bool {
 	t.Helper()
-	f := newFixture(t)
+	return sameLogsTo(t, newFixture(t), body) && sameLogsTo(t, newFullFixture(t), body)
+}
+
+func sameLogsTo(t *testing.T, f *fixture, body []byte) bool {
+	t.Helper()
 	f.opts.MaxBytes, f.opts.MaxItemBytes = 10<<20, 10<<20
 	resp, err := f.exportLogs(t.Context(), "acme", body)
 	stored := f.logs.streams(t)

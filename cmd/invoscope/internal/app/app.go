@@ -123,6 +123,8 @@ func (a *App) openRelay() error {
 		Relabel:    a.cfg.Ingest.Relabel(),
 		Now:        a.now,
 		Registerer: a.registry,
+
+		ContinuationLines: a.cfg.Ingest.ContinuationLines,
 	}
 	// What a remote engine takes only its operator knows.
 	if c := a.cfg.Engines.Loki; c.URL == "" {

@@ -181,11 +181,16 @@ func (c *Client) answer(ctx context.Context, path string, query url.Values, v an
 
 // get returns the body of an answer whose status is 200.
 func (c *Client) get(ctx context.Context, path string, query url.Values, accept string) (io.ReadCloser, error) {
+	return c.send(ctx, http.MethodGet, path, query, accept)
+}
+
+// send is get with another method.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, accept string) (io.ReadCloser, error) {
 	address := strings.TrimSuffix(c.URL, "/") + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask Invoscope: %w", err)
 	}

@@ -96,6 +96,9 @@ func reveal(secrets map[string]Secret) http.Header {
 // Ingest says what is taken in and how.
 type Ingest struct {
 	MaxRequestBytes Bytes `yaml:"max_request_bytes"`
+	// ContinuationLines gives a line that begins no record, such as one of a stack
+	// trace, the invocation of the record before it in its stream.
+	ContinuationLines bool `yaml:"continuation_lines"`
 	// RelabelPresets are names of sets of rules; they come before RelabelConfigs.
 	RelabelPresets []string  `yaml:"relabel_presets"`
 	RelabelConfigs []Relabel `yaml:"relabel_configs"`
