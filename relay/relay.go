@@ -33,14 +33,11 @@ type Options struct {
 	Rebuild     *rebuild.Server
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
-	// Index is what is known of invocations; searches for one are narrowed by it.
-	// None are if it is nil.
+	// Index is what is known of invocations. The invocation API answers from it, and
+	// searches for one invocation are narrowed by it.
 	Index index.Reader
 	// Lookups reports whether a tenant's searches are narrowed; all are if it is nil.
 	Lookups func(tenant string) bool
-
-	// Index knows the invocations.
-	Index index.Reader
 	// TenantKey is the label that ingest puts on every stream.
 	TenantKey string
 	// GrafanaURL is where links to invocations lead; empty if there is no Grafana.
