@@ -126,6 +126,11 @@ bench-ingest: build engines senders ## Measure ingest beside the engines and a C
 	bin/bench $(ARGS)
 	bin/bench -stall $(ARGS)
 
+.PHONY: bench-lookup
+bench-lookup: build engines ## Measure the search for an invocation through the relay beside Tempo itself
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench -lookup $(ARGS)
+
 .PHONY: clean
 clean: ## Remove bin/ (data/ stays)
 	rm -rf bin

@@ -35,7 +35,10 @@ func (m *byTenant) Append(ctx context.Context, tenant string, req queue.Request)
 // Requests share memory one after another; nothing of one may show in another.
 func TestNothingOfARequestIsInAnother(t *testing.T) {
 	logs, traces := byTenant{kept: map[string]*memory{}}, byTenant{kept: map[string]*memory{}}
-	in, err := New(Options{Logs: &logs, Traces: &traces, TenantKey: "tenant", MaxBytes: 1 << 20, Registerer: prometheus.NewRegistry()})
+	in, err := New(Options{
+		Logs: &logs, Traces: &traces, TenantKey: "tenant", MaxBytes: 1 << 20, Registerer: prometheus.NewRegistry(),
+		ContinuationLines: true, TraceOf: traceOf,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,9 +131,10 @@ func sendAll(t *testing.T, in *Ingest, tenant string, n int) error {
 
 // What a request takes doesn't grow with its lines.
 func TestLinesAreNotAllocated(t *testing.T) {
-	f := newFixture(t)
+	f := newFullFixture(t)
 	f.opts.MaxBytes = 10 << 20
 	f.opts.Logs = new(nowhere)
+	f.opts.TraceOf = func(string, string) string { return "01a206657936f47db1cb0da40cc71744" }
 	var counts [2]float64
 	for i, n := range []int{10, 110} {
 		s := push.Stream{Labels: `{a="b"}`}
