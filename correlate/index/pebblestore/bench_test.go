@@ -33,7 +33,9 @@ func invocations(b *testing.B) int {
 // BenchmarkUpdate writes each invocation twice, in updates of 100. An operation is
 // one invocation.
 func BenchmarkUpdate(b *testing.B) {
-	s, err := Open(testOptions(b.TempDir()))
+	o := testOptions(b.TempDir())
+	o.CacheBytes = 0
+	s, err := Open(o)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -34,6 +34,7 @@ const (
 	openFiles         = 128
 	blockBytes        = 8 << 10
 	bloomBitsPerKey   = 10
+	maxTableMiB       = 32
 )
 
 // Open opens the store in a directory that no other process has open. Damaged files
@@ -42,7 +43,7 @@ func Open(o Options) (*Store, error) { return open(o, vfs.Default, newGuard(o.Lo
 
 // open is Open on another file system, with settings changed by tests.
 func open(o Options, disk vfs.FS, g *guard, settings ...func(*pebble.Options)) (*Store, error) {
-	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks()}
+	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks(), stopping: make(chan struct{})}
 	if err := disk.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the index store: %w", err)
 	}
@@ -81,6 +82,7 @@ func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
 	}
 	options.Experimental.FileCacheShards = 2
 	for i := range options.Levels {
+		options.TargetFileSizes[i] = min(int64(2)<<i, maxTableMiB) << 20
 		options.Levels[i] = pebble.LevelOptions{
 			BlockSize:    blockBytes,
 			FilterPolicy: bloom.FilterPolicy(bloomBitsPerKey),
@@ -142,6 +144,7 @@ func isDamage(err error) bool {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.metrics.unregister()
+		close(s.stopping)
 		full := s.guard.fullness()
 		done := make(chan error, 1)
 		go func() { done <- s.closePebble() }()
