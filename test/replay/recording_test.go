@@ -32,9 +32,12 @@ type recording struct {
 // invocation is what invocations.json knows of one.
 type invocation struct {
 	ID       string   `json:"invocation_id"`
+	Target   string   `json:"target"`
+	Caller   string   `json:"caller_invocation_id"`
 	TraceIDs []string `json:"trace_ids"` // "" for one that wasn't sampled
 	Spans    struct {
-		Total int `json:"total"`
+		Total int            `json:"total"`
+		Kinds map[string]int `json:"by_kind"`
 	} `json:"spans"`
 	SpansInTrace map[string]int `json:"spans_in_trace"`
 	LogLines     struct {
