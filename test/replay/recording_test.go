@@ -34,6 +34,8 @@ type invocation struct {
 	ID       string   `json:"invocation_id"`
 	Target   string   `json:"target"`
 	Caller   string   `json:"caller_invocation_id"`
+	Status   string   `json:"status"`    // completed, suspended or paused
+	Result   string   `json:"result"`    // of a completed one: success or failure
 	TraceIDs []string `json:"trace_ids"` // "" for one that wasn't sampled
 	Spans    struct {
 		Total int            `json:"total"`
