@@ -25,8 +25,6 @@ import (
 	"github.com/invoscope/invoscope/test/harness"
 )
 
-const invocations = "/api/invoscope/v1/invocations"
-
 func fetch[T any](t *testing.T, c harness.Client, path string) (v T, err error) {
 	t.Helper()
 	body, err := c.Get(t.Context(), path, "application/json")
@@ -78,7 +76,7 @@ func (tn *tenant) awaitStories(t *testing.T) {
 	harness.Poll(t, visibleLimit, "every invocation's story is complete", func() error {
 		var all error
 		for _, i := range tn.invocations {
-			tl, err := fetch[api.Timeline](t, tn.Client, invocations+"/"+i.ID+"/timeline?limit=5000")
+			tl, err := fetch[api.Timeline](t, tn.Client, invocationsPath+"/"+i.ID+"/timeline?limit=5000")
 			if err == nil && len(tl.Events) < tn.expected(t, i).events() {
 				err = fmt.Errorf("%s has %d events, want %d", i.ID, len(tl.Events), tn.expected(t, i).events())
 			}
@@ -115,7 +113,7 @@ func (tn *tenant) expected(t *testing.T, i invocation) story {
 // checkStory reads all that the API says of one invocation.
 func (tn *tenant) checkStory(t *testing.T, name string, i invocation) {
 	want := tn.expected(t, i)
-	path := invocations + "/" + i.ID
+	path := invocationsPath + "/" + i.ID
 	facts, err := fetch[api.Invocation](t, tn.Client, path)
 	if err != nil {
 		t.Fatal(err)
