@@ -103,7 +103,15 @@ func (l *lookup) measure(ctx context.Context, stdout io.Writer) error {
 	if blocks := askers[0].blocks; blocks < lookupBlocks {
 		return fmt.Errorf("a search of 24 hours looked at %d blocks, want %d", blocks, lookupBlocks)
 	}
-	return printAskers(stdout, askers)
+	if err := printAskers(stdout, askers); err != nil {
+		return err
+	}
+	for _, a := range askers {
+		if a.found < len(a.took) {
+			return fmt.Errorf("%s: %d of %d were found", a.name, a.found, len(a.took))
+		}
+	}
+	return nil
 }
 
 // one asks once, and looks whether just the invocation's traces were found.
