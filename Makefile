@@ -81,8 +81,8 @@ test-unit: ## Run the unit tests, with the race detector where there is a C comp
 
 .PHONY: test-integration
 test-integration: build build-faults engines senders ## Run the tests that start the built daemon, the real engines and senders
-	@echo 'test-integration: engine conformance, replay of the recordings, restart, real senders, faults for a minute'
-	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./relay ./relay/engine/... ./test/...
+	@echo 'test-integration: the index in Redis, engine conformance, replay of the recordings, restart, real senders, faults for a minute'
+	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./correlate/index/redisstore ./relay ./relay/engine/... ./test/...
 
 .PHONY: build-faults
 build-faults: ## Build bin/invoscope-faults, whose clock the fault test can step
