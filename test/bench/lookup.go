@@ -17,15 +17,18 @@ import (
 )
 
 const (
-	// lookupHours is one more than Grafana's "last 24 hours", whose first hour is
-	// never whole.
+	// lookupHours is one more than Grafana's "last 24 hours", which has half an hour
+	// less by the time that we ask.
 	lookupHours = 25
-	lookupSpans = 1_050_000
+	// lookupSpread is how much of each hour has spans, so that the blocks' times
+	// don't overlap.
+	lookupSpread = 50 * time.Minute
+	lookupSpans  = 1_050_000
 	// lookupBlocks is how many blocks a search of 24 hours has to look at.
 	lookupBlocks = 24
-	// backendAfter is how long Tempo leaves a search to its ingester's copies of
-	// blocks (query_backend_after), with some room.
-	backendAfter = 20 * time.Minute
+	// lookupAgo is when the last hour ends. Its spans are older than Tempo leaves to
+	// its ingester's copies of blocks, 15 minutes (query_backend_after).
+	lookupAgo = 10 * time.Minute
 	// lookupSenders is how many requests of spans are under way at a time.
 	lookupSenders = 4
 	// daemonTenant is whom the daemon's own token is for.
@@ -96,7 +99,7 @@ func (l *lookup) fill(ctx context.Context) error {
 	}
 	defer l.daemon.stop()
 	defer l.tempo.CloseIdleConnections()
-	end := time.Now().Add(-backendAfter).Truncate(time.Hour)
+	end := time.Now().Add(-lookupAgo)
 	for h := range lookupHours {
 		from := end.Add(time.Duration(h-lookupHours) * time.Hour)
 		if err := l.fillHour(ctx, from); err != nil {
@@ -116,7 +119,7 @@ func (l *lookup) fillHour(ctx context.Context, from time.Time) error {
 	}
 	var spans int
 	for spans < lookupSpans/lookupHours && errs[lookupSenders] == nil {
-		b, err := l.replay.batch(from, 50*time.Minute)
+		b, err := l.replay.batch(from, lookupSpread)
 		errs[lookupSenders] = err
 		spans += b.spans
 		l.count(b)
@@ -128,7 +131,7 @@ func (l *lookup) fillHour(ctx context.Context, from time.Time) error {
 		return err
 	}
 	// The queue delivers a tenant's requests in order: once the last has arrived, all have.
-	last, err := l.replay.batch(from, 50*time.Minute)
+	last, err := l.replay.batch(from, lookupSpread)
 	if err != nil {
 		return err
 	}
