@@ -73,6 +73,7 @@ type lookup struct {
 }
 
 func (l *lookup) data() string { return filepath.Join(l.dir, "data") }
+
 func (l *lookup) start(ctx context.Context) (err error) {
 	if l.daemon, l.info, err = startDaemon(ctx, l.opts, l.dir, nil); err != nil {
 		return err
@@ -105,7 +106,7 @@ func (l *lookup) fill(ctx context.Context) error {
 		if err := l.fillHour(ctx, from); err != nil {
 			return fmt.Errorf("fill the hour from %v: %w", from, err)
 		}
-		fmt.Fprintln(l.opts.progress, time.Now().Format(time.TimeOnly), l.spans, "spans sent, up to", from.Add(time.Hour))
+		fmt.Fprintln(l.opts.progress, time.Now().Format(time.TimeOnly), l.spans, "spans sent, up to", from.Add(lookupSpread).Format(time.DateTime))
 	}
 	return l.stored(ctx)
 }
