@@ -35,7 +35,7 @@ search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:
 | result | the search is | because |
 |---|---|---|
 | ` + "`narrowed`" + ` | changed | |
-| ` + "`unknown`" + ` | as it came | the index knows no trace of the id in this tenant |
+| ` + "`unknown`" + ` | as it came | the index knows no trace in which the invocation ran, in this tenant |
 | ` + "`wide`" + ` | as it came | its traces take longer than a week, which Tempo may refuse, and than the range asked for |
 | ` + "`off`" + ` | as it came | the request has the header ` + "`X-Invoscope-Lookup: off`" + `, or lookups are off for the tenant |
 | ` + "`error`" + ` | as it came | the index failed, or took longer than 50 ms |

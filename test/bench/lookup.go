@@ -150,7 +150,9 @@ func (l *lookup) fillHour(ctx context.Context, from time.Time) error {
 func (l *lookup) count(b batch) {
 	l.spans += b.spans
 	l.traces += b.traces
-	l.sample = append(l.sample, b.invocations[rand.IntN(len(b.invocations))])
+	if i := b.invocations[rand.IntN(len(b.invocations))]; i.ran {
+		l.sample = append(l.sample, i)
+	}
 }
 
 func (l *lookup) send(ctx context.Context, batches <-chan batch) (failure error) {
