@@ -184,7 +184,7 @@ func (l *lookup) cut(ctx context.Context, last batch) error {
 	for _, i := range last.invocations {
 		for id := range i.traces {
 			err := poll(ctx, time.Minute, func() error {
-				_, err := l.ask(ctx, l.tempo, "http://tempo/api/traces/"+id, http.StatusOK)
+				_, _, err := l.ask(ctx, l.tempo, "http://tempo/api/traces/"+id, http.StatusOK)
 				return err
 			})
 			if err != nil {
@@ -192,7 +192,7 @@ func (l *lookup) cut(ctx context.Context, last batch) error {
 			}
 		}
 	}
-	_, err := l.ask(ctx, l.tempo, "http://tempo/flush?tenant="+daemonTenant, http.StatusNoContent)
+	_, _, err := l.ask(ctx, l.tempo, "http://tempo/flush?tenant="+daemonTenant, http.StatusNoContent)
 	return err
 }
 
@@ -248,11 +248,11 @@ func (l *lookup) settle(ctx context.Context) (blocks int, err error) {
 	return blocks, l.start(ctx)
 }
 
-// ask returns the answer to a GET.
-func (l *lookup) ask(ctx context.Context, client *http.Client, url string, want int, headers ...string) ([]byte, error) {
+// ask returns the answer to a GET, and what it says of a lookup.
+func (l *lookup) ask(ctx context.Context, client *http.Client, url string, want int, headers ...string) (body []byte, looked string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, "", fmt.Errorf("ask %s: %w", url, err)
 	}
 	if client == l.tempo {
 		req.Header.Set("X-Scope-OrgID", daemonTenant)
@@ -265,15 +265,15 @@ func (l *lookup) ask(ctx context.Context, client *http.Client, url string, want 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err // names method and URL
+		return nil, "", err // names method and URL
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err = io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != want {
 		err = errors.New(resp.Status + ": " + string(body[:min(len(body), 200)]))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, "", fmt.Errorf("ask %s: %w", url, err)
 	}
-	return body, nil
+	return body, resp.Header.Get("X-Invoscope-Lookup"), nil
 }
