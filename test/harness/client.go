@@ -69,7 +69,7 @@ func (c Client) LogLines(t testing.TB, query string) ([]string, error) {
 // caller gives it a Stdin and runs it.
 func (c Client) Ship(t testing.TB, labels ...string) *exec.Cmd {
 	t.Helper()
-	args := []string{"ship", "--url", c.URL, "--token-file", c.TokenFile, "--file", "-"}
+	args := []string{"ship", "--state-dir", t.TempDir(), "--url", c.URL, "--token-file", c.TokenFile, "--file", "-"}
 	for _, label := range labels {
 		args = append(args, "--label", label)
 	}
