@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,8 +20,8 @@ import (
 type Options struct {
 	// Dir is made if it isn't there.
 	Dir string
-	// CacheBytes is how much memory its cache takes; 0 means 32 MiB. The log's buffers
-	// take up to 32 MiB more.
+	// CacheBytes is how much memory its cache takes; 0 means 32 MiB. Its write
+	// buffers take up to 32 MiB more.
 	CacheBytes int64
 	Log        *slog.Logger // Pebble's own lines are of level debug
 	Registerer prometheus.Registerer
@@ -31,7 +32,8 @@ type Options struct {
 const (
 	defaultCacheBytes = 32 << 20
 	memTableBytes     = 8 << 20
-	openFiles         = 128
+	memTables         = 4 // while flushes lag
+	openFiles         = 256
 	blockBytes        = 8 << 10
 	bloomBitsPerKey   = 10
 	maxTableMiB       = 32
@@ -68,17 +70,14 @@ func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
 	options := &pebble.Options{
 		FS:                          disk,
 		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   o.CacheBytes,
+		CacheSize:                   cmp.Or(o.CacheBytes, defaultCacheBytes) + memTables*memTableBytes, // which it counts too
 		MemTableSize:                memTableBytes,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       2,
 		L0StopWritesThreshold:       24,
 		MaxOpenFiles:                openFiles,
 		MaxManifestFileSize:         4 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-	}
-	if o.CacheBytes == 0 {
-		options.CacheSize = defaultCacheBytes
 	}
 	options.Experimental.FileCacheShards = 2
 	for i := range options.Levels {
