@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
@@ -170,6 +169,3 @@ func (f *displayFlags) style(g *globals) timeline.Style {
 	}
 	return s
 }
-
-// now is the time that ages are relative to.
-func now() time.Time { return time.Now() }

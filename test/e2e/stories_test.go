@@ -102,7 +102,7 @@ func (s *stories) during() {
 		return wants(i, want{outcome: "running", attempts: 20, origin: "ingress", code: "RT0007"}, s)
 	})
 	for name, says := range map[string][]string{
-		"order":     {"attempt 1 ·", `run "charge"`, "one way call", "└─ suspended, for"},
+		"order":     {"attempt 1 ·", `run "charge"`, "one-way call", "└─ suspended, for"},
 		"reminder":  {"scheduled", "└─ scheduled, for", "· due 20"},
 		"signature": {"attempt 1 ·", `run "ask"`, "└─ suspended, for"},
 		"paused":    {"attempt 1 ·", "to retry", "attempt 3 ·", "· failed", "pausing the invocation", "└─ paused until somebody resumes it"},
@@ -110,6 +110,7 @@ func (s *stories) during() {
 	} {
 		inOrder(s.t, name, s.command("timeline", s.id[name]), says)
 	}
+	s.keep("during", "order", "reminder", "signature", "paused", "storm")
 }
 
 // proceed lets every story go on to its end.
@@ -151,6 +152,7 @@ func (s *stories) after() {
 				s.anonymous(s.command("timeline", s.id[name], "--level", "info", "--relatives")))
 		})
 	}
+	s.keep("after", "order", "reminder", "signature", "killed", "repeated")
 	if out := s.command("list", "--outcome", "failed", "--error-code", "409 Aborted"); strings.Count(out, "Notary/sign") != 2 {
 		s.t.Errorf("the list of those cancelled and killed is\n%s", out)
 	}

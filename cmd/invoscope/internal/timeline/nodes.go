@@ -67,7 +67,7 @@ func pointNode(p invocation.SpanPoint) *node {
 		return nil
 	case "new_command":
 		command, _ := p.Attributes["restate.journal.command.type"].(string)
-		name = words(strings.TrimPrefix(command, "Command/"))
+		name = strings.Replace(words(strings.TrimPrefix(command, "Command/")), "one way", "one-way", 1)
 	}
 	text := []piece{of(cyan, name)}
 	if step, _ := p.Attributes["restate.journal.command.name"].(string); step != "" {
