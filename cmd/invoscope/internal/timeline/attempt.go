@@ -115,6 +115,12 @@ func (s *story) lineAttempt(i int, final bool) *attempt {
 	}
 	if final {
 		a.how = ""
+		if s.facts != nil && s.facts.Ended != nil && s.facts.Ended.After(a.start) {
+			a.end = *s.facts.Ended
+			if s.facts.Outcome == "succeeded" {
+				a.how = "ended"
+			}
+		}
 	}
 	return a
 }

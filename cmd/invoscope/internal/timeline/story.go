@@ -116,8 +116,13 @@ func (s *story) tree() *node {
 	if n := s.scheduledNode(); n != nil {
 		root.add(n)
 	}
+	if s.facts != nil && s.facts.Ended != nil && s.span(endSpan) == nil {
+		root.add(&node{kind: branch, at: *s.facts.Ended, order: 1, text: []piece{
+			of(outcomeColor(s.facts.Outcome), s.facts.Outcome), {dim, dot + "the span of its end didn't come"},
+		}})
+	}
 	root.sort()
-	if !s.final() {
+	if !s.final() && len(s.events) > 0 {
 		root.add(s.nowNode())
 	}
 	return root
