@@ -149,9 +149,7 @@ func (s *story) waitNode(a *attempt, to time.Time) *node {
 		return nil
 	}
 	if to.IsZero() {
-		if end := s.span(endSpan); end != nil && end.Time.After(a.last()) {
-			to = end.Time
-		} else {
+		if to = s.ended(); !to.After(a.last()) {
 			return nil
 		}
 	}

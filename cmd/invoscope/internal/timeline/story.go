@@ -70,20 +70,25 @@ func (s *story) outcome() string {
 	return ""
 }
 
+// ended is when the invocation ended, or zero.
+func (s *story) ended() time.Time {
+	if end := s.span(endSpan); end != nil {
+		return end.Time
+	}
+	if s.facts != nil && s.facts.Ended != nil {
+		return *s.facts.Ended
+	}
+	return time.Time{}
+}
+
 // lasted is from the story's start to its end, or false while it isn't known.
 func (s *story) lasted() (time.Duration, bool) {
-	first, last := time.Time{}, time.Time{}
+	first, last := time.Time{}, s.ended()
 	if start := s.span(startSpan); start != nil {
 		first = start.Time
 	}
-	if end := s.span(endSpan); end != nil {
-		last = end.Time
-	}
 	if s.facts != nil && s.facts.Started != nil && first.IsZero() {
 		first = *s.facts.Started
-	}
-	if s.facts != nil && s.facts.Ended != nil && last.IsZero() {
-		last = *s.facts.Ended
 	}
 	if first.IsZero() || last.IsZero() || last.Before(first) {
 		return 0, false
