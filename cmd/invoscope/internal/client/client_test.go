@@ -89,10 +89,11 @@ func TestTimelinePagesOn(t *testing.T) {
 
 func TestTimelineThatBreaksOff(t *testing.T) {
 	for name, answer := range map[string]string{
-		"without an end": `{"kind":"log"}` + "\n",
-		"within a line":  `{"kind":"log"}` + "\n" + `{"kind":"sp`,
+		"without an end": `{"kind":"log","log":{"line":"x"}}` + "\n",
+		"within a line":  `{"kind":"log","log":{"line":"x"}}` + "\n" + `{"kind":"sp`,
 		"empty":          "",
 		"not JSON":       "<html>",
+		"of nothing":     `{"kind":"span"}` + "\n" + `{"gaps":[]}`,
 	} {
 		c, _ := serve(t, answer)
 		var last error
@@ -126,7 +127,7 @@ func TestClientStopsWhenAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, `{"kind":"log"}`+"\n")
+		_, _ = io.WriteString(w, `{"kind":"log","log":{"line":"x"}}`+"\n")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}))
@@ -155,6 +156,9 @@ func FuzzDecode(f *testing.F) {
 		item, err := decode(line)
 		if err == nil && (item.Event == nil) == (item.End == nil) {
 			t.Errorf("%q is both or neither", line)
+		}
+		if item.Event != nil && item.Event.Span == nil && item.Event.Log == nil {
+			t.Errorf("%q is of nothing", line)
 		}
 	})
 }
