@@ -15,10 +15,11 @@ const BeginsBytes = 64
 //     2026-11-23T03:14:00, 2026-11-23 03:14:00 or 2026/11/23 03:14:00, perhaps
 //     coloured, in brackets or behind time= (as Go's slog writes it)
 //   - a level in capitals, perhaps coloured or in brackets: INFO, ERROR:, [WARN]
+//   - the last words of a process: [rocksdb] within Restate, and the panic of a
+//     program in Rust (thread 'main' panicked at) or Go (panic: x)
 //
 // A line that is indented begins none. A program that writes lines without any
-// of these (such as RocksDB's last words within Restate) seems to continue what
-// stands before it.
+// of these seems to continue what stands before it.
 //
 // Only the first [BeginsBytes] bytes count, and nothing is allocated.
 func Begins(line string) bool {
@@ -27,8 +28,10 @@ func Begins(line string) bool {
 		rest := line[afterSpace(line, 1):]
 		return strings.HasPrefix(rest, `"`)
 	}
-	if strings.HasPrefix(line, "[restate]") {
-		return true
+	for _, head := range [...]string{"[restate]", "[rocksdb]", "thread '", "panic: "} {
+		if strings.HasPrefix(line, head) {
+			return true
+		}
 	}
 	line = line[afterColour(line):]
 	line = strings.TrimPrefix(line, "[")

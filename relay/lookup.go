@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/correlate/traceql"
 	"github.com/invoscope/invoscope/tenancy"
@@ -115,7 +116,7 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 		record, err := r.opts.Index.Get(ctx, tenant, id)
 		switch {
 		case err == nil:
-			narrow, result = asked.narrow(&record)
+			narrow, result = asked.narrow(id, &record)
 		case errors.Is(err, index.ErrNotFound):
 			result = lookupUnknown
 		default:
@@ -128,8 +129,9 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 	return narrow, result == lookupNarrowed
 }
 
-// narrow returns the search for the traces of a record and the time they take.
-func (s search) narrow(r *index.Record) (search, string) {
+// narrow returns the search for the spans of an invocation in the time that its
+// traces take.
+func (s search) narrow(id correlate.InvocationID, r *index.Record) (search, string) {
 	if len(r.Traces) == 0 {
 		return s, lookupUnknown
 	}
@@ -140,13 +142,10 @@ func (s search) narrow(r *index.Record) (search, string) {
 	if r.MoreTraces { // its traces are the latest ones; the record's own times are those of all
 		from, to = min(from, r.FirstSeen), max(to, r.LastSeen)
 	}
-	narrow := search{query: s.query, end: seconds(to, 1+lookupMargin)}
+	narrow := search{query: traceql.Spans(id), end: seconds(to, 1+lookupMargin)}
 	narrow.start = min(seconds(from, -lookupMargin), narrow.end-1) // Tempo skips empty ranges
 	if narrow.length() > max(lookupMaxRange, s.length()) {
 		return s, lookupWide
-	}
-	if len(r.Traces) == 1 && !r.MoreTraces {
-		narrow.query = traceql.InTrace(s.query, r.Traces[0].ID)
 	}
 	return narrow, lookupNarrowed
 }

@@ -38,8 +38,10 @@ const (
 	knownID   = "inv_1kgrqqxYVF7k5UI8elDy211i2QiKCPW4FX"
 	unknownID = "inv_1bckjJskJkwj4oyzIDLCkpNBV5j9ubtclq"
 
-	knownQuery   = `{ .restate.invocation.id="` + knownID + `" }`
-	unknownQuery = `{ .restate.invocation.id="` + unknownID + `" }`
+	knownQuery = `{ .restate.invocation.id="` + knownID + `" }`
+	// narrowedQuery is what the engine is asked instead of knownQuery.
+	narrowedQuery = `{ span.restate.invocation.id = "` + knownID + `" }`
+	unknownQuery  = `{ .restate.invocation.id="` + unknownID + `" }`
 )
 
 // sec is a time in seconds since 1970 as the index has it.
@@ -49,9 +51,6 @@ func sec(s float64) int64 { return int64(s * 1e9) }
 func trace(last byte, from, to float64) index.Trace {
 	return index.Trace{ID: index.TraceID{15: last}, From: sec(from), To: sec(to)}
 }
-
-// traceText is the id of trace as Tempo writes it.
-func traceText(last byte) string { return fmt.Sprintf("%x", last) }
 
 // withRecord makes the tenant acme's index know one record.
 func (f *fixture) withRecord(t testing.TB, r index.Record) {
@@ -97,9 +96,6 @@ func (f *fixture) search(rawQuery string, set ...string) *http.Response {
 
 func TestSearchesForAnInvocationAreNarrowed(t *testing.T) {
 	const week = lookupMaxRange
-	inTrace := func(last byte) string {
-		return `{ .restate.invocation.id="` + knownID + `" && trace:id = "` + traceText(last) + `" }`
-	}
 	tests := map[string]struct {
 		record     index.Record
 		start, end string // asked, if not empty
@@ -108,31 +104,31 @@ func TestSearchesForAnInvocationAreNarrowed(t *testing.T) {
 	}{
 		"one trace": {
 			index.Record{Traces: []index.Trace{trace(7, 5000.9, 5001.1)}}, "100", "200",
-			url.Values{"start": {"4999"}, "end": {"5003"}, "q": {inTrace(7)}}, lookupNarrowed,
+			url.Values{"start": {"4999"}, "end": {"5003"}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"asked without a range": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5001)}}, "", "",
-			url.Values{"start": {"4999"}, "end": {"5003"}, "q": {inTrace(7)}}, lookupNarrowed,
+			url.Values{"start": {"4999"}, "end": {"5003"}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"two traces": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5001), trace(8, 3000, 3001)}}, "100", "200",
-			url.Values{"start": {"2999"}, "end": {"5003"}, "q": {knownQuery}}, lookupNarrowed,
+			url.Values{"start": {"2999"}, "end": {"5003"}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"more traces than are known": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5001)}, MoreTraces: true, FirstSeen: sec(1000), LastSeen: sec(6000)}, "100", "200",
-			url.Values{"start": {"999"}, "end": {"6002"}, "q": {knownQuery}}, lookupNarrowed,
+			url.Values{"start": {"999"}, "end": {"6002"}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"a trace at the beginning of time": {
 			index.Record{Traces: []index.Trace{trace(7, 0, 0)}}, "100", "200",
-			url.Values{"start": {"1"}, "end": {"2"}, "q": {inTrace(7)}}, lookupNarrowed,
+			url.Values{"start": {"1"}, "end": {"2"}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"a trace in the far future": {
 			index.Record{Traces: []index.Trace{{ID: index.TraceID{15: 9}, From: math.MaxInt64 - 1, To: math.MaxInt64}}}, "100", "200",
-			url.Values{"start": {"2147483646"}, "end": {"2147483647"}, "q": {inTrace(9)}}, lookupNarrowed,
+			url.Values{"start": {"2147483646"}, "end": {"2147483647"}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"a week": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week-3)}}, "100", "200",
-			url.Values{"start": {"4999"}, "end": {fmt.Sprint(4999 + week)}, "q": {inTrace(7)}}, lookupNarrowed,
+			url.Values{"start": {"4999"}, "end": {fmt.Sprint(4999 + week)}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"more than a week": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week)}}, "100", "200",
@@ -144,7 +140,7 @@ func TestSearchesForAnInvocationAreNarrowed(t *testing.T) {
 		},
 		"more than a week, but less than asked": {
 			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week)}}, "1000000", "2000000",
-			url.Values{"start": {"4999"}, "end": {fmt.Sprint(5002 + week)}, "q": {inTrace(7)}}, lookupNarrowed,
+			url.Values{"start": {"4999"}, "end": {fmt.Sprint(5002 + week)}, "q": {narrowedQuery}}, lookupNarrowed,
 		},
 		"no trace": {
 			index.Record{FirstSeen: sec(1), LastSeen: sec(2)}, "100", "200",
@@ -350,7 +346,7 @@ func compressed(t *testing.T, encoding string, message []byte) []byte {
 
 func TestStreamedSearches(t *testing.T) {
 	asked := message(url.Values{"q": {knownQuery}, "start": {"1"}, "end": {"2"}})
-	narrowed := frame(message(url.Values{"q": {`{ .restate.invocation.id="` + knownID + `" && trace:id = "` + traceText(7) + `" }`}, "start": {"4999"}, "end": {"5003"}}))
+	narrowed := frame(message(url.Values{"q": {narrowedQuery}, "start": {"4999"}, "end": {"5003"}}))
 	large := message(url.Values{"q": {knownQuery + strings.Repeat(" ", maxSearch)}})
 	withTags := protowire.AppendString(protowire.AppendTag(asked, 1, protowire.BytesType), "\n\x01a\x12\x01b")
 	twice := append(message(url.Values{"q": {"{}"}}), asked...)
@@ -403,10 +399,68 @@ func TestStreamedSearches(t *testing.T) {
 		f.withRecord(t, oneTrace)
 		got, resp := f.stream(t, "", frame(twice))
 		f.looked(t, resp, lookupNarrowed)
-		if s, ok := searchFromMessage(got[frameHead:]); !ok || s.start != 4999 || !strings.Contains(s.query, "trace:id") {
+		if s, ok := searchFromMessage(got[frameHead:]); !ok || s.start != 4999 || s.query != narrowedQuery {
 			t.Errorf("the engine was asked %+v", s)
 		}
 	})
+}
+
+// A client that goes away ends its call, whatever that waits for.
+func TestStreamedSearchesThatAreGivenUp(t *testing.T) {
+	for name, body := range map[string][]byte{
+		"before the message has come": frame(message(url.Values{"q": {knownQuery}}))[:20],
+		"before there is an answer":   frame(message(url.Values{"q": {knownQuery}})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.withRecord(t, oneTrace)
+			begun, ended := make(chan struct{}), make(chan struct{})
+			f.tempo.before = func(r *http.Request) error {
+				close(begun)
+				<-r.Context().Done()
+				return r.Context().Err()
+			}
+			public := f.relay.Public()
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(ended)
+				public.ServeHTTP(w, r)
+			}))
+			server.Config.Protocols = new(http.Protocols)
+			server.Config.Protocols.SetUnencryptedHTTP2(true)
+			server.Start()
+			defer server.Close()
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			toServer, fromClient := io.Pipe()
+			defer fromClient.Close()
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/tempopb.StreamingQuerier/Search", toServer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer good")
+			req.Header.Set("Content-Type", "application/grpc")
+			client, answered := h2c(t), make(chan error, 1)
+			go func() {
+				resp, err := client.Do(req)
+				if err == nil {
+					resp.Body.Close()
+				}
+				answered <- err
+			}()
+			if _, err := fromClient.Write(body); err != nil {
+				t.Fatal(err)
+			}
+			if name == "before there is an answer" {
+				<-begun
+			}
+			cancel()
+			if err := <-answered; !errors.Is(err, context.Canceled) {
+				t.Errorf("the client got %v", err)
+			}
+			<-ended
+		})
+	}
 }
 
 // A bomb costs no more than what is looked at.

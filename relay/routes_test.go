@@ -25,9 +25,9 @@ A search, over ` + "`/api/search`" + ` or ` + "`/tempopb.StreamingQuerier/Search
 
 (or with the scope ` + "`span`" + `, the name in double quotes, the id in back quotes, the operands in the other
 order, other white space) is a lookup: if the invocation index knows the id's traces,
-` + "`start`" + ` and ` + "`end`" + ` become the time of these, and if it is one trace, ` + "`&& trace:id = \"…\"`" + ` is added.
-So an invocation is found whatever range was asked for. The answer is Tempo's own to
-that search. Any other search reaches Tempo as it came.
+` + "`start`" + ` and ` + "`end`" + ` become the time of these, and the attribute gets the scope ` + "`span`" + `. So an
+invocation is found whatever range was asked for. The answer is Tempo's own to that
+search. Any other search reaches Tempo as it came.
 
 The answer's header ` + "`X-Invoscope-Lookup`" + ` (over gRPC, its metadata) says what became of such a
 search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:

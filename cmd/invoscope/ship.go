@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
@@ -23,6 +24,8 @@ type shipCmd struct {
 	File       []string          `help:"File or glob pattern to follow, or - for standard input (the default). May be repeated." placeholder:"PATH|-" sep:"none"`
 	Path       []string          `arg:"" optional:"" help:"Further files, as a shell makes of --file *.log."`
 	Format     string            `help:"How lines are wrapped: raw (not at all), docker (json-file), cri (Kubernetes), journald (journalctl -o json), or auto, which looks at each line." enum:"auto,raw,docker,cri,journald" default:"auto" env:"INVOSCOPE_SHIP_FORMAT"`
+	Multiline  bool              `help:"Join the lines of a record, such as those of a stack trace, in one entry. Default: yes." negatable:"" default:"true" env:"INVOSCOPE_SHIP_MULTILINE"`
+	Wait       time.Duration     `name:"multiline-wait" help:"How long a record waits for its next line; 0 joins no lines. Default: 500ms." default:"500ms" placeholder:"DURATION" env:"INVOSCOPE_SHIP_MULTILINE_WAIT"`
 	Journald   bool              `help:"Follow the journal, with journalctl."`
 	Unit       []string          `help:"Follow the journal of this systemd unit. May be repeated." placeholder:"NAME"`
 	JournalDir string            `name:"journal-directory" help:"Follow the journal files in this directory instead of the system's." placeholder:"DIR"`
@@ -36,7 +39,7 @@ type shipCmd struct {
 func (*shipCmd) Help() string {
 	return `Standard input is shipped to its end; ship then ends with 0 if every line was acknowledged.
 Files and the journal are followed until ship is stopped, files through rotation, and the next start resumes where it stopped. Let a pattern match rotated files too (restate.log*): then nothing is missed if a file is rotated while ship isn't running or its buffer is full.
-Lines are sent as they are; one longer than 256 KiB is sent as several entries. What Docker, Kubernetes or journald wrapped them in is taken off, and becomes labels. An entry's time is the one in its line, or else that of the wrapping, or else that of the line before.
+Lines are sent as they are; one longer than 256 KiB is sent as several entries. What Docker, Kubernetes or journald wrapped them in is taken off, and becomes labels. The lines of a record are joined in one entry of at most 256 KiB. An entry's time is the one in its line, or else that of the wrapping, or else that of the line before.
 Pipe a journal with: journalctl -o json --all -f | invoscope ship`
 }
 
@@ -66,6 +69,12 @@ func (c *shipCmd) options() (ship.Options, error) {
 		StateDir:  c.StateDir,
 		Buffer:    int64(c.Buffer),
 		FromEnd:   c.StartAt == "end",
+	}
+	switch {
+	case c.Wait < 0:
+		return o, fmt.Errorf("ship: --multiline-wait %v is negative", c.Wait)
+	case c.Multiline:
+		o.MultilineWait = c.Wait
 	}
 	if slices.Contains(o.Files, "-") {
 		if len(o.Files) > 1 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
@@ -80,10 +81,18 @@ func TestShipFlags(t *testing.T) {
 	if o, err = shipOptions(t, "--data-dir", dir, "--file", "-"); err != nil || o.Files != nil {
 		t.Errorf("--file -: %q, %v", o.Files, err)
 	}
-	if !o.StateShared || o.Buffer != ship.DefaultBuffer || o.Format != ship.FormatAuto {
+	if !o.StateShared || o.Buffer != ship.DefaultBuffer || o.Format != ship.FormatAuto || o.MultilineWait != ship.DefaultMultilineWait {
 		t.Errorf("by default: %+v", o)
 	}
-	for _, args := range [][]string{{"--file", "-", "1.log"}, {"--journald", "1.log"}, {"--buffer", "much"}, {"--format", "xml"}} {
+	for _, args := range [][]string{{"--no-multiline"}, {"--multiline-wait=0s"}, {"--no-multiline", "--multiline-wait", "3s"}} {
+		if o, err = shipOptions(t, append(args, "--data-dir", dir)...); err != nil || o.MultilineWait != 0 {
+			t.Errorf("%q: %v, %v", args, o.MultilineWait, err)
+		}
+	}
+	if o, err = shipOptions(t, "--multiline-wait", "2s", "--data-dir", dir); err != nil || o.MultilineWait != 2*time.Second {
+		t.Errorf("--multiline-wait 2s: %v, %v", o.MultilineWait, err)
+	}
+	for _, args := range [][]string{{"--file", "-", "1.log"}, {"--journald", "1.log"}, {"--buffer", "much"}, {"--format", "xml"}, {"--multiline-wait=-1s"}} {
 		if _, err = shipOptions(t, append(args, "--data-dir", dir)...); err == nil {
 			t.Errorf("%q is not refused", args)
 		}

@@ -1,7 +1,6 @@
 package traceql
 
 import (
-	"encoding/hex"
 	"strings"
 
 	"github.com/invoscope/invoscope/correlate"
@@ -19,7 +18,8 @@ const space = " \t\r\n"
 //
 // with any white space; the attribute may have the scope span and parts of its
 // name in double quotes, the id may be in double or back quotes and may come
-// first. Such a query selects the spans with this attribute and nothing else.
+// first. Such a query selects the spans with this attribute; without the scope also
+// those whose resource has it, as none of Restate's.
 //
 // Other scopes aren't recognised: a resource, an event, a link or a parent with
 // this attribute doesn't tell that the span is the invocation's. Neither are
@@ -37,13 +37,11 @@ func InvocationID(query string) (correlate.InvocationID, bool) {
 	return id, err == nil
 }
 
-// InTrace is a query that [InvocationID] recognised, narrowed to a trace. It
-// spells the id without leading zeros, as Tempo does: another spelling finds
-// nothing.
-func InTrace(query string, traceID [16]byte) string {
-	id := strings.TrimLeft(hex.EncodeToString(traceID[:]), "0")
-	end := strings.LastIndexByte(query, '}')
-	return strings.TrimRight(query[:end], space) + ` && trace:id = "` + id + `" }`
+// Spans is the query for the spans of an invocation. Its scope halves Tempo's work,
+// at least: without one it looks at each resource for the attribute, too. With the
+// trace's id besides, it takes no less.
+func Spans(id correlate.InvocationID) string {
+	return "{ span." + attribute + ` = "` + id.String() + `" }`
 }
 
 // scanner reads a query from its front.

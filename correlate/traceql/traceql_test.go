@@ -105,15 +105,14 @@ func TestNotRecognised(t *testing.T) {
 	}
 }
 
-func TestInTrace(t *testing.T) {
-	for query, want := range map[string]string{
-		`{ .restate.invocation.id="$" }`:        `{ .restate.invocation.id="$" && trace:id = "a0b" }`,
-		"{.restate.invocation.id=`$`}\n":        "{.restate.invocation.id=`$` && trace:id = \"a0b\" }",
-		"{ `$` = span.restate.invocation.id\t}": "{ `$` = span.restate.invocation.id && trace:id = \"a0b\" }",
-	} {
-		if got := InTrace(spelled(query), [16]byte{14: 0x0a, 15: 0x0b}); got != spelled(want) {
-			t.Errorf("%s: %s", query, got)
-		}
+func TestSpansIsRecognised(t *testing.T) {
+	want, err := correlate.ParseInvocationID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := Spans(want)
+	if got, ok := InvocationID(query); !ok || got != want {
+		t.Errorf("%s: %v, %t", query, got, ok)
 	}
 }
 

@@ -49,20 +49,13 @@ func lastMinutes(_ *invocation, now time.Time) (from, to time.Time) {
 	return now.Add(-15 * time.Minute), now
 }
 
-// known is the range that an invocation is in, and narrower the query that says in
-// which trace: what a relay that knows both makes of them.
+// known is the range that an invocation is in, and spans the query for its spans:
+// what the relay makes of them.
 func known(i *invocation, _ time.Time) (from, to time.Time) {
 	return i.from.Add(-time.Second), i.to.Add(2 * time.Second)
 }
 
-func narrower(i *invocation) string {
-	for id := range i.traces {
-		if len(i.traces) == 1 {
-			return `{ .restate.invocation.id="` + i.id + `" && trace:id = "` + id + `" }`
-		}
-	}
-	return published(i)
-}
+func spans(i *invocation) string { return `{ span.restate.invocation.id = "` + i.id + `" }` }
 
 func (l *lookup) askers(relay *http.Client) []*asker {
 	return []*asker{
@@ -70,7 +63,7 @@ func (l *lookup) askers(relay *http.Client) []*asker {
 		{name: "relay, lookups off", client: relay, base: l.info.HTTP, headers: []string{"X-Invoscope-Lookup: off"}, query: published, from: lastDay},
 		{name: "relay", client: relay, base: l.info.HTTP, query: published, from: lastDay},
 		{name: "relay, asked for the last 15 min", client: relay, base: l.info.HTTP, query: published, from: lastMinutes},
-		{name: "tempo, asked as the relay does", client: l.tempo, base: "http://tempo", query: narrower, from: known},
+		{name: "tempo, asked as the relay does", client: l.tempo, base: "http://tempo", query: spans, from: known},
 	}
 }
 
@@ -108,7 +101,7 @@ func (l *lookup) measure(ctx context.Context, stdout io.Writer) error {
 		}
 	}
 	if blocks := askers[0].blocks; blocks < lookupBlocks {
-		return fmt.Errorf("Tempo looked at %d blocks for the last 24 hours, want %d", blocks, lookupBlocks)
+		return fmt.Errorf("a search of 24 hours looked at %d blocks, want %d", blocks, lookupBlocks)
 	}
 	return printAskers(stdout, askers)
 }

@@ -23,7 +23,9 @@ import (
 type checkpoints struct {
 	dir     string
 	stored  func() error
+	holds   func() map[file]hold
 	last    map[string][]byte // what is on disk
+	latest  map[string][]byte // what Set was called with
 	failing bool              // the last save failed, and was reported
 	log     *slog.Logger
 }
@@ -31,7 +33,7 @@ type checkpoints struct {
 var _ operator.Persister = (*checkpoints)(nil)
 
 func newCheckpoints(dir string, stored func() error, log *slog.Logger) *checkpoints {
-	return &checkpoints{dir: dir, stored: stored, last: map[string][]byte{}, log: log}
+	return &checkpoints{dir: dir, stored: stored, last: map[string][]byte{}, latest: map[string][]byte{}, log: log}
 }
 
 // Get returns nil for a key that was never set.
@@ -48,9 +50,17 @@ func (c *checkpoints) Get(_ context.Context, key string) ([]byte, error) {
 }
 
 // Set saves value if it differs from what is saved: it is called several times
-// a second even if no file grows.
+// a second even if no file grows. Where lines still wait for others of their record,
+// the file's offset is set back to the record's beginning, so that after a kill it is
+// read again whole.
 func (c *checkpoints) Set(_ context.Context, key string, value []byte) error {
-	if c.stored() != nil || bytes.Equal(value, c.last[key]) {
+	c.latest[key] = value
+	var held map[file]hold
+	if c.holds != nil {
+		held = c.holds() // before stored: what waits now may be added meanwhile
+	}
+	value, ok := setBack(value, held)
+	if !ok || c.stored() != nil || bytes.Equal(value, c.last[key]) {
 		return nil
 	}
 	err := renameio.WriteFile(c.path(key), value, 0o600)
@@ -64,6 +74,13 @@ func (c *checkpoints) Set(_ context.Context, key string, value []byte) error {
 	c.failing = false
 	c.last[key] = bytes.Clone(value)
 	return nil
+}
+
+// catchUp saves the latest values, once no lines wait any more.
+func (c *checkpoints) catchUp() {
+	for key, value := range c.latest {
+		_ = c.Set(context.Background(), key, value) // it reports errors
+	}
 }
 
 // Delete removes a key.

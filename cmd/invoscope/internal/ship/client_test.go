@@ -51,11 +51,18 @@ func TestProgressOnATerminal(t *testing.T) {
 	})
 }
 
-// BenchmarkShip ships a recorded server log, many times over, to a stub: what
-// it measures is reading, dating, batching, encoding and buffering, without a
-// network.
+// BenchmarkShip ships recorded logs, many times over, to a stub: what it measures is
+// reading, joining, dating, batching, encoding and buffering, without a network.
 func BenchmarkShip(b *testing.B) {
-	text := strings.Repeat(recording(b), 50)
+	for _, file := range []string{"restate-debug.jsonl", "restate-compact.log", "restate-pretty.log"} {
+		for name, wait := range map[string]time.Duration{"joined": DefaultMultilineWait, "not joined": 0} {
+			b.Run(file+"/"+name, func(b *testing.B) { benchmarkShip(b, recorded(b, file), wait) })
+		}
+	}
+}
+
+func benchmarkShip(b *testing.B, text string, wait time.Duration) {
+	text = strings.Repeat(text, 30<<20/len(text))
 	lines := strings.Count(text, "\n")
 	p := &pusher{url: "http://relay", log: discard(), http: newClient(func() (int, string) { return 204, "" })}
 	b.SetBytes(int64(len(text)))
@@ -63,7 +70,7 @@ func BenchmarkShip(b *testing.B) {
 	n := 0
 	dir := b.TempDir()
 	for b.Loop() {
-		if _, err := run(b.Context(), Options{Stdin: strings.NewReader(text), StateDir: dir, Log: discard()}, &labeler{}, p); err != nil {
+		if _, err := run(b.Context(), Options{Stdin: strings.NewReader(text), StateDir: dir, MultilineWait: wait, Log: discard()}, &labeler{}, p); err != nil {
 			b.Fatal(err)
 		}
 		n += lines
@@ -95,7 +102,8 @@ func BenchmarkUnwrap(b *testing.B) {
 				text.WriteString(wrap[f](line) + "\n")
 			}
 			u := &unwrapper{format: FormatAuto, from: l.source(nil), journal: newJournal(l, discard(), true)}
-			u.add = func([]byte, time.Time, *source) error { return nil }
+			u.joiner.add = func([]byte, time.Time, *source) error { return nil }
+			u.joiner.wait = DefaultMultilineWait
 			b.SetBytes(int64(text.Len()))
 			b.ReportAllocs()
 			for b.Loop() {

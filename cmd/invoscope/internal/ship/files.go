@@ -32,6 +32,7 @@ type follower struct {
 	log    *slog.Logger
 	add    addFunc
 	mu     sync.Mutex // several files are read at once
+	wait   time.Duration
 	files  *lru.Cache[file, *unwrapper]
 }
 
@@ -52,11 +53,13 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	if err != nil {
 		return err
 	}
-	files, err := lru.New[file, *unwrapper](keepFiles)
+	f := &follower{format: o.Format, labels: l, log: o.Log, add: b.add, wait: o.MultilineWait}
+	// What an unwrapper still holds when it goes is added; the batcher's end tells of
+	// an error.
+	f.files, err = lru.NewWithEvict(keepFiles, func(_ file, u *unwrapper) { _ = u.end() })
 	if err != nil {
 		return fmt.Errorf("follow files: %w", err)
 	}
-	f := &follower{format: o.Format, labels: l, log: o.Log, add: b.add, files: files}
 	set := component.TelemetrySettings{
 		Logger:         zapLogger(o.Log),
 		MeterProvider:  metricnoop.NewMeterProvider(),
@@ -66,7 +69,9 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	if err != nil {
 		return fmt.Errorf("follow files: %w", err)
 	}
-	if err := manager.Start(newCheckpoints(o.StateDir, b.flush, o.Log)); err != nil {
+	saved := newCheckpoints(o.StateDir, b.flush, o.Log)
+	saved.holds = f.holds
+	if err := manager.Start(saved); err != nil {
 		return fmt.Errorf("resume from %s: %w", o.StateDir, err)
 	}
 	select {
@@ -76,6 +81,8 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	if err := manager.Stop(); err != nil {
 		return fmt.Errorf("stop following files: %w", err)
 	}
+	f.end()
+	saved.catchUp()
 	return nil
 }
 
@@ -83,16 +90,40 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 // only log it and read on, and whoever fails here has failed the batcher, after
 // which nothing is saved any more. It leaves its context aside, too: when that
 // ends, the batcher's own deadline still gives the lines time to be stored.
-func (f *follower) emit(_ context.Context, tokens [][]byte, about map[string]any, _ int64, _ []int64) error {
+func (f *follower) emit(_ context.Context, tokens [][]byte, about map[string]any, _ int64, offsets []int64) error {
+	_ = f.unwrapper(fileOf(about)).fileTokens(tokens, offsets)
+	return nil
+}
+
+// fileOf returns the file that attributes are about.
+func fileOf(about map[string]any) file {
 	path, _ := about[attrs.LogFilePath].(string)
 	resolved, _ := about[attrs.LogFilePathResolved].(string)
-	u := f.unwrapper(file{path, resolved})
-	for _, token := range tokens {
-		if u.token(token) != nil {
-			break
+	return file{path, resolved}
+}
+
+// end adds what waits for further lines.
+func (f *follower) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, u := range f.files.Values() {
+		_ = u.end()
+	}
+}
+
+// holds returns where reading must begin again in files of which lines wait.
+func (f *follower) holds() map[file]hold {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := map[file]hold{}
+	for _, of := range f.files.Keys() {
+		if u, ok := f.files.Peek(of); ok {
+			if h, waits := u.hold(); waits {
+				held[of] = h
+			}
 		}
 	}
-	return nil
+	return held
 }
 
 func (f *follower) unwrapper(of file) *unwrapper {
@@ -101,7 +132,7 @@ func (f *follower) unwrapper(of file) *unwrapper {
 	u, known := f.files.Get(of)
 	if !known {
 		from := f.labels.fileSource(of.path, of.resolved)
-		u = &unwrapper{format: f.format, from: from, add: f.add, docker: f.dockerSource(from), journal: newJournal(f.labels, f.log, false)}
+		u = &unwrapper{format: f.format, from: from, joiner: joiner{add: f.add, wait: f.wait}, docker: f.dockerSource(from), journal: newJournal(f.labels, f.log, false)}
 		f.files.Add(of, u)
 	}
 	return u

@@ -81,8 +81,10 @@ func followJournal(ctx context.Context, b *batcher, l *labeler, o Options) error
 		return fmt.Errorf("follow the journal: %w", err)
 	}
 	j := newJournal(l, o.Log, true)
-	u := &unwrapper{format: FormatJournald, from: l.source(nil), add: b.add, journal: j}
-	ended := readTokens(out, u, func() { saved.pass(j, b) })
+	j.cursor = []byte(saved.value)
+	u := &unwrapper{format: FormatJournald, from: l.source(nil), joiner: joiner{add: b.add, wait: o.MultilineWait}, journal: j}
+	ended := readTokens(out, u, func() { saved.pass(u, b) })
+	_ = u.endRecords() // the batcher's end tells of an error
 	select {
 	case <-b.failed: // nobody reads on
 		stop()
@@ -92,7 +94,7 @@ func followJournal(ctx context.Context, b *batcher, l *labeler, o Options) error
 	if !ends(running) {
 		return errors.Join(ended, fmt.Errorf("journalctl ended by itself: %w: %s", cmp.Or(waitErr, errEnded), complaint))
 	}
-	saved.save(j, b)
+	saved.save(u, b)
 	return ended
 }
 
@@ -130,29 +132,56 @@ func (c *cursor) load() error {
 }
 
 // pass saves the cursor from time to time.
-func (c *cursor) pass(j *journal, b *batcher) {
-	if time.Since(c.saved) < saveCursorEvery {
-		return
-	}
-	if j.flush(b.add, j.at.Add(-partialLineWait)) == nil {
-		c.save(j, b)
+func (c *cursor) pass(u *unwrapper, b *batcher) {
+	if time.Since(c.saved) >= saveCursorEvery && u.giveUpParts(partialLineWait) == nil {
+		c.save(u, b)
 	}
 }
 
-// save stores what was read and then its end, unless lines of which only parts
-// have come would be behind it.
-func (c *cursor) save(j *journal, b *batcher) {
-	if len(j.open) > 0 || string(j.cursor) == c.value || len(j.cursor) == 0 || b.flush() != nil {
+// save stores what was read and then its end, or that of what stands before the
+// first record that may go on, unless lines of which only parts have come would be
+// behind it.
+func (c *cursor) save(u *unwrapper, b *batcher) {
+	to := u.resumeAt()
+	if to == "" || to == c.value || b.flush() != nil {
 		return
 	}
 	c.saved = time.Now()
-	err := renameio.WriteFile(c.path, j.cursor, 0o600)
+	err := renameio.WriteFile(c.path, []byte(to), 0o600)
 	if err == nil {
-		c.value = string(j.cursor)
+		c.value = to
 	} else if !c.failing {
 		c.log.Warn("cannot save how far the journal was read; shipping goes on, and sends again from the last save after a restart", "error", err)
 	}
 	c.failing = err != nil
+}
+
+// giveUpParts adds the lines of a journal whose last part is overdue.
+func (u *unwrapper) giveUpParts(after time.Duration) error {
+	u.joiner.mu.Lock()
+	defer u.joiner.mu.Unlock()
+	return u.journal.flush(&u.joiner, u.journal.at.Add(-after))
+}
+
+// endRecords adds what waits for further lines, but no line that came in part: that
+// is read again, whole.
+func (u *unwrapper) endRecords() error {
+	u.joiner.mu.Lock()
+	defer u.joiner.mu.Unlock()
+	return u.joiner.end()
+}
+
+// resumeAt returns the cursor behind which nothing is but what was added, or "".
+func (u *unwrapper) resumeAt() string {
+	u.joiner.mu.Lock()
+	defer u.joiner.mu.Unlock()
+	if len(u.journal.open) > 0 {
+		return ""
+	}
+	if at, waits := u.joiner.earliest(); waits {
+		return string(at.cursor)
+	}
+	return string(u.journal.cursor)
 }
 
 // excerpt keeps the beginning of what is written to it.

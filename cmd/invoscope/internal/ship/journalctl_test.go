@@ -158,3 +158,52 @@ func TestJournalctlArguments(t *testing.T) {
 		}
 	}
 }
+
+// A ship that is killed while a record of the journal waits reads it again whole, also
+// if its first line came in parts.
+func TestKilledWhileARecordOfTheJournalWaits(t *testing.T) {
+	relay := newRelay(t)
+	o, file := journalOptions(t, relay)
+	o.MultilineWait = time.Hour
+	n := 0
+	entry := func(stream, more, text string) string {
+		n++
+		return fmt.Sprintf(`{"__CURSOR":"c%d","__REALTIME_TIMESTAMP":"%d","_SYSTEMD_UNIT":"restate.service","_STREAM_ID":%q,%s"MESSAGE":%q}`+"\n", n, 1795563312000000+n, stream, more, text)
+	}
+	write(t, file, entry("a", "", server)+entry("a", "", server)+entry("a", `"_LINE_BREAK":"line-max",`, failure[:30])+entry("b", "", recovered)+entry("a", "", failure[30:])+entry("a", "", cause))
+	s := start(t, o)
+	relay.awaitLine(server)
+	saved := filepath.Join(o.StateDir, "journal.cursor")
+	// It is saved at the first entry, and then at most once a second.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); ; {
+		raw, _ := os.ReadFile(saved)
+		if string(raw) != "" && string(raw) != "c1" {
+			if string(raw) != "c2" {
+				t.Fatalf("cursor %s, want c2", raw)
+			}
+			break
+		}
+		appendTo(t, file, entry("c", "", server))
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("no cursor is ever saved")
+		}
+	}
+	again := newRelay(t)
+	o2, _ := options(t, again)
+	o2.MultilineWait, o2.Journal = time.Hour, o.Journal
+	if err := os.MkdirAll(o2.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(o2.StateDir, "journal.cursor"), "c2")
+	appendTo(t, file, entry("a", "", trace)+entry("a", "", server)+entry("b", "", trace))
+	s2 := start(t, o2)
+	again.awaitLine(failure + "\n" + cause + "\n" + trace)
+	s2.stopWell()
+	again.awaitLine(recovered + "\n" + trace)
+	s.stopWell()
+	relay.awaitLine(recovered + "\n" + trace)
+}

@@ -40,8 +40,9 @@ type journal struct {
 	// files: a line that is only in memory must not be behind a checkpoint.
 	join    bool
 	sources map[unit]*source
-	open    map[string]*parts // by the stream or container that writes the line
+	open    map[stream]*parts // by what writes the line
 	cursor  []byte            // of the last entry
+	entries int64             // so far
 	at      time.Time         // of the last entry
 	missing bool              // an entry without its message was reported
 }
@@ -50,15 +51,19 @@ type journal struct {
 type unit struct{ service, container string }
 
 func newJournal(l *labeler, log *slog.Logger, join bool) *journal {
-	return &journal{labels: l, log: log, join: join, sources: map[unit]*source{}, open: map[string]*parts{}}
+	return &journal{labels: l, log: log, join: join, sources: map[unit]*source{}, open: map[stream]*parts{}}
 }
 
 // entry adds the line of an entry.
-func (j *journal) entry(raw []byte, add addFunc) error {
+func (j *journal) entry(raw []byte, to *joiner) error {
 	v, err := j.parser.ParseBytes(raw)
 	if err != nil {
-		return addLine(add, raw, time.Time{}, j.source(unit{}))
+		return eachPiece(raw, func(piece []byte) error { return to.add(piece, time.Time{}, j.source(unit{})) })
 	}
+	if j.join {
+		to.here.offset, to.here.cursor = j.entries, append(to.here.cursor[:0], j.cursor...)
+	}
+	j.entries++
 	j.cursor = append(j.cursor[:0], v.GetStringBytes("__CURSOR")...)
 	text, ok := fieldBytes(v.Get("MESSAGE"))
 	if !ok {
@@ -74,58 +79,65 @@ func (j *journal) entry(raw []byte, add addFunc) error {
 	}
 	j.at = at
 	from := j.source(unitOf(v))
-	key, partial := partOf(v)
-	if !j.join || key == "" {
-		return addLine(add, text, at, from)
+	of, partial := partOf(v)
+	if of.writer == "" { // a message by itself, see syslog(3) and sd_journal_send(3)
+		return eachPiece(text, func(piece []byte) error { return to.add(piece, at, from) })
 	}
-	return j.part(key, partial, parts{text: text, at: at, from: from}, add)
+	return j.part(of, partial && j.join, parts{text: text, at: at, from: from}, to)
 }
 
 // part takes a piece of a line, or a whole one of what sometimes writes pieces.
-func (j *journal) part(key string, partial bool, piece parts, add addFunc) error {
-	p := j.open[key]
+func (j *journal) part(of stream, partial bool, piece parts, to *joiner) error {
+	p := j.open[of]
 	if partial {
 		if p == nil {
 			if len(j.open) >= maxOpen {
-				if err := j.flush(add, piece.at); err != nil {
+				if err := j.flush(to, piece.at); err != nil {
 					return err
 				}
 			}
-			p = &parts{at: piece.at, from: piece.from}
-			j.open[key] = p
+			p = &parts{at: piece.at, from: piece.from, here: to.here.clone()}
+			j.open[of] = p
 		}
 		p.text = append(p.text, piece.text...)
 		return nil
 	}
 	if p != nil {
-		delete(j.open, key)
-		piece.text, piece.at = append(p.text, piece.text...), p.at
+		delete(j.open, of)
+		piece.text, piece.at, to.here = append(p.text, piece.text...), p.at, p.here
 	}
-	return addLine(add, piece.text, piece.at, piece.from)
+	return j.add(of, piece, to)
+}
+
+func (j *journal) add(of stream, whole parts, to *joiner) error {
+	return eachPiece(whole.text, func(piece []byte) error { return to.line(of, piece, whole.at, whole.from) })
 }
 
 // flush adds lines that began until then and have no end yet.
-func (j *journal) flush(add addFunc, until time.Time) error {
-	for key, p := range j.open {
+func (j *journal) flush(to *joiner, until time.Time) error {
+	for of, p := range j.open {
 		if p.at.After(until) {
 			continue
 		}
-		delete(j.open, key)
-		if err := addLine(add, p.text, p.at, p.from); err != nil {
+		delete(j.open, of)
+		to.here = p.here
+		if err := j.add(of, *p, to); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// partOf returns who writes the entry's line, if that may cut lines, and whether
-// this line goes on: journald cuts what services print at LineMax (48 KiB), and
-// Docker at 16 KiB.
-func partOf(v *fastjson.Value) (key string, partial bool) {
+// partOf returns who writes the entry's line, if the entry is a line of what someone
+// prints, and whether this line goes on: journald cuts what services print at LineMax
+// (48 KiB), and Docker at 16 KiB. Docker and Podman give what containers print to
+// standard error the priority err.
+func partOf(v *fastjson.Value) (of stream, partial bool) {
 	if id := v.GetStringBytes("CONTAINER_ID_FULL"); id != nil {
-		return string(id), string(v.GetStringBytes("CONTAINER_PARTIAL_MESSAGE")) == "true"
+		of = stream{writer: string(id), stderr: string(v.GetStringBytes("PRIORITY")) == "3"}
+		return of, string(v.GetStringBytes("CONTAINER_PARTIAL_MESSAGE")) == "true"
 	}
-	return string(v.GetStringBytes("_STREAM_ID")), string(v.GetStringBytes("_LINE_BREAK")) == "line-max"
+	return stream{writer: string(v.GetStringBytes("_STREAM_ID"))}, string(v.GetStringBytes("_LINE_BREAK")) == "line-max"
 }
 
 // unitOf returns what wrote an entry, by the fields that journald vouches for: anyone

@@ -87,7 +87,7 @@ func TestJournalsInSeveralFiles(t *testing.T) {
 		files.Go(func() {
 			for n := range 1000 {
 				entry := fmt.Appendf(nil, `{"__REALTIME_TIMESTAMP":"1","_SYSTEMD_UNIT":"u%d.service","MESSAGE":"u%d %d"}`, i, i, n)
-				if err := f.emit(t.Context(), [][]byte{entry}, map[string]any{attrs.LogFilePath: fmt.Sprint(i)}, 0, nil); err != nil {
+				if err := f.emit(t.Context(), [][]byte{entry}, map[string]any{attrs.LogFilePath: fmt.Sprint(i)}, 0, []int64{0, 0}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -18,13 +18,10 @@ var errGivenUp = errors.New("delivering was given up")
 // until r brings something or is closed.
 func readPipe(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	j := newJournal(l, o.Log, true)
-	u := &unwrapper{format: o.Format, from: l.source(nil), add: b.add, journal: j}
+	u := &unwrapper{format: o.Format, from: l.source(nil), joiner: joiner{add: b.add, wait: o.MultilineWait}, journal: j}
+	defer func() { _ = u.end() }() // the batcher's end tells of an error
 	end := make(chan error, 1)
-	go func() {
-		err := readTokens(o.Stdin, u, func() {})
-		_ = j.flush(b.add, j.at) // the batcher's end tells of an error
-		end <- err
-	}()
+	go func() { end <- readTokens(o.Stdin, u, func() {}) }()
 	select {
 	case err := <-end:
 		return err

@@ -13,8 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func recording(t testing.TB) string {
-	text, err := os.ReadFile(filepath.FromSlash("../../../../testdata/restate/restate-debug.jsonl"))
+func recording(t testing.TB) string { return recorded(t, "restate-debug.jsonl") }
+
+// recorded returns a recording of a real Restate.
+func recorded(t testing.TB, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.FromSlash("../../../../testdata/restate/" + file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,13 +37,14 @@ type Options struct {
 	StateDir      string            // for the buffer and checkpoints
 	StateShared   bool              // for standard input: use another directory if StateDir is in use
 	Buffer        int64             // bytes that may wait on disk for the relay; 0 is DefaultBuffer
+	MultilineWait time.Duration     // of a record for its next line; 0 joins no lines
 	FromEnd       bool              // without any checkpoint, skip what is there at the start
 	Progress      io.Writer         // a terminal to show progress on, or nil
 	Grace         time.Duration     // for delivering after ctx ended; 0 is 5 s
 	Log           *slog.Logger
 }
 
-// Summary counts lines.
+// Summary counts entries: lines, or the records that several lines make.
 type Summary struct {
 	Read         int64
 	Acknowledged int64

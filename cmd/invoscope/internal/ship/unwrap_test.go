@@ -35,8 +35,8 @@ func unwrap(t testing.TB, f Format, in string, join bool) (lines []got, log stri
 		lines = append(lines, g)
 		return nil
 	}
-	u := &unwrapper{format: f, from: l.source(nil), add: add, journal: j}
-	if err := errors.Join(readTokens(strings.NewReader(in), u, func() {}), j.flush(add, j.at)); err != nil {
+	u := &unwrapper{format: f, from: l.source(nil), joiner: joiner{add: add}, journal: j}
+	if err := errors.Join(readTokens(strings.NewReader(in), u, func() {}), u.end()); err != nil {
 		t.Fatal(err)
 	}
 	return lines, text.String()
@@ -189,7 +189,8 @@ func TestLabelsFromDocker(t *testing.T) {
 		"Kubernetes": {`{"io.kubernetes.container.name":"c","io.kubernetes.pod.name":"p","io.kubernetes.pod.namespace":"n"}`, `env="dev", kubernetes_container_name="c", kubernetes_namespace_name="n", kubernetes_pod_name="p"`},
 	} {
 		var from *source
-		u := &unwrapper{format: FormatAuto, from: l.source(nil), add: func(_ []byte, _ time.Time, f *source) error { from = f; return nil }}
+		u := &unwrapper{format: FormatAuto, from: l.source(nil)}
+		u.joiner.add = func(_ []byte, _ time.Time, f *source) error { from = f; return nil }
 		u.docker = (&follower{labels: l}).dockerSource(u.from)
 		if err := u.token([]byte(`{"log":"a\n","stream":"stdout","attrs":` + tt.attrs + `,"time":"2026-10-06T00:17:11Z"}` + "\n")); err != nil {
 			t.Fatal(err)
