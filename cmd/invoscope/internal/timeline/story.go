@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -32,13 +34,14 @@ type story struct {
 
 func newStory(id string, o Options) *story { return &story{Options: o, id: id} }
 
-// learn adds an event.
+// learn adds an event where its time belongs.
 func (s *story) learn(e *invocation.Event) {
 	var r record
 	if e.Log != nil {
 		r = readRecord(e.Log, s.id)
 	}
-	s.events, s.records = append(s.events, e), append(s.records, r)
+	i := sort.Search(len(s.events), func(i int) bool { return s.events[i].Time.After(e.Time) })
+	s.events, s.records = slices.Insert(s.events, i, e), slices.Insert(s.records, i, r)
 }
 
 // span returns the last span of the story whose name begins with prefix, or nil.
@@ -98,6 +101,10 @@ func (s *story) lasted() (time.Duration, bool) {
 
 // tree is the story as a node without a text of its own.
 func (s *story) tree() *node {
+	// Our clock may be behind the server's.
+	if n := len(s.events); n > 0 && s.Now.Before(s.events[n-1].Time) {
+		s.Now = s.events[n-1].Time
+	}
 	s.tries = s.attempts(s.final())
 	root := &node{}
 	bySpan := map[string]*node{}
@@ -183,11 +190,11 @@ func place(root *node, tries []*node, parent, n *node) {
 		parent.add(n)
 		return
 	}
-	for _, try := range tries {
-		if try.attempt.holds(n.at) {
-			try.add(n)
-			return
-		}
+	// Attempts don't overlap, so it is the last that began before.
+	i := sort.Search(len(tries), func(i int) bool { return tries[i].attempt.start.After(n.at) })
+	if i > 0 && tries[i-1].attempt.holds(n.at) {
+		tries[i-1].add(n)
+		return
 	}
 	root.add(n)
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,8 +48,9 @@ func recording(t testing.TB, when, name string) Told {
 	return told
 }
 
+// options are those of somebody who looks a little after the recording.
 func options() Options {
-	return Options{Now: time.Date(2026, 11, 25, 3, 2, 0, 0, time.UTC), Level: "DEBUG"}
+	return Options{Now: time.Date(2026, 11, 25, 3, 21, 0, 0, time.UTC), Level: "DEBUG"}
 }
 
 func golden(t *testing.T, name, got string) {
@@ -195,6 +198,67 @@ func TestNothingHostileReachesTheTerminal(t *testing.T) {
 		text := ours.ReplaceAllString(out.String(), "")
 		if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && harmful(r) }); i >= 0 {
 			t.Errorf("%+v: %q", o.Style, text[max(0, i-60):min(len(text), i+60)])
+		}
+	}
+}
+
+// longStorm is an invocation with n attempts that failed, as it is told while it is
+// being retried.
+func longStorm(n int) Told {
+	start := time.Date(2026, 11, 25, 2, 0, 0, 0, time.UTC)
+	told := Told{Invocation: invocation.Invocation{Summary: invocation.Summary{ID: "inv_1x", Outcome: "running"}}}
+	for i := range n {
+		at := start.Add(time.Duration(i) * time.Second)
+		for j, line := range []string{
+			`{"level":"DEBUG","fields":{"message":"Executing invocation at deployment"}}`,
+			`{"level":"WARN","fields":{"message":"Invocation error, retrying in 1s.","error":"refused","restate.error.code":"RT0007"}}`,
+		} {
+			log := &invocation.LogEvent{Line: line}
+			told.Events = append(told.Events, &invocation.Event{Kind: "log", Time: at.Add(time.Duration(j) * 100 * time.Millisecond), Log: log})
+			if j == 0 && i%2 == 0 { // the other spans were lost
+				span := &invocation.SpanEvent{SpanID: strconv.Itoa(i), Name: attemptSpan + "x", Status: "error", End: at.Add(99 * time.Millisecond)}
+				told.Events = append(told.Events, &invocation.Event{Kind: "span", Time: at.Add(time.Microsecond), Span: span})
+			}
+		}
+	}
+	return told
+}
+
+func TestWriteLongStorm(t *testing.T) {
+	o := options()
+	o.Level = "WARN"
+	got := write(t, longStorm(2000), o)
+	for _, part := range []string{"2000 attempts", "1995 more attempts failed alike within 33m15s", "attempt 2000 ·", "waiting to be tried again"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("%q isn't in\n%s", part, got)
+		}
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	told := longStorm(10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Write(io.Discard, told, options()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLive(b *testing.B) {
+	told := longStorm(2000)
+	events := told.Events
+	told.Events = nil
+	b.ReportAllocs()
+	for b.Loop() {
+		live, err := NewLive(io.Discard, told, options())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, e := range events {
+			if err := live.Add(e); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 }
