@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
@@ -110,7 +109,7 @@ func (s session) resolve(ctx context.Context, prefix string) (string, error) {
 			return "", err
 		}
 		if strings.HasPrefix(found.ID, prefix) {
-			matches = append(matches, found.ID)
+			matches = append(matches, timeline.Clean(found.ID))
 		}
 		if len(matches) > shown {
 			break
@@ -139,6 +138,7 @@ func (s session) explain(err error, id string) error {
 	}
 	var refused *client.StatusError
 	if errors.As(err, &refused) {
+		refused.Message = timeline.Clean(refused.Message)
 		switch refused.Status {
 		case http.StatusUnauthorized:
 			return fmt.Errorf("%w (is it a token of this Invoscope, and still valid?)", err)
@@ -170,6 +170,3 @@ func (f *displayFlags) style(g *globals) timeline.Style {
 	}
 	return s
 }
-
-// now is the time that ages are relative to.
-func now() time.Time { return time.Now() }

@@ -73,7 +73,9 @@ func (c Client) Ship(t testing.TB, labels ...string) *exec.Cmd {
 	for _, label := range labels {
 		args = append(args, "--label", label)
 	}
-	return exec.Command(Binary(t, "invoscope"), args...)
+	cmd := exec.Command(Binary(t, "invoscope"), args...)
+	cmd.Dir = t.TempDir() // it keeps its buffer in ./data
+	return cmd
 }
 
 // Search returns the ids of the traces of the last hour that a TraceQL query
