@@ -157,7 +157,7 @@ func TestInterruptWithOpenStdin(t *testing.T) {
 		want   string
 	}{
 		"delivered":   {204, ""},
-		"undelivered": {503, "2 lines are not acknowledged"},
+		"undelivered": {503, "2 entries are not acknowledged"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			relay := newRelay(t)
