@@ -81,8 +81,8 @@ test-unit: ## Run the unit tests, with the race detector where there is a C comp
 
 .PHONY: test-integration
 test-integration: build build-faults engines senders ## Run the tests that start the built daemon, the real engines and senders
-	@echo 'test-integration: engine conformance, replay of the recordings, restart, real senders, faults for a minute'
-	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./relay/engine/... ./test/...
+	@echo 'test-integration: the index in Redis, engine conformance, replay of the recordings, restart, real senders, faults for a minute'
+	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./correlate/index/redisstore ./relay ./relay/engine/... ./test/...
 
 .PHONY: build-faults
 build-faults: ## Build bin/invoscope-faults, whose clock the fault test can step
@@ -125,6 +125,11 @@ bench-ingest: build engines senders ## Measure ingest beside the engines and a C
 	$(GO) build -o bin/bench ./test/bench
 	bin/bench $(ARGS)
 	bin/bench -stall $(ARGS)
+
+.PHONY: bench-lookup
+bench-lookup: build engines ## Measure the search for an invocation through the relay beside Tempo itself
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench -lookup $(ARGS)
 
 .PHONY: clean
 clean: ## Remove bin/ (data/ stays)

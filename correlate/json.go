@@ -1,7 +1,6 @@
 package correlate
 
 import (
-	"encoding/json"
 	"math/bits"
 	"strings"
 )
@@ -251,19 +250,6 @@ func beginsRecord(text string) bool {
 		return isDated(text) && strings.IndexByte(text, ' ') > 0
 	}
 	return false
-}
-
-// unescape is the text of a JSON string without its quotes. What isn't valid
-// is left as it is.
-func unescape(raw string) string {
-	if strings.IndexByte(raw, '\\') < 0 {
-		return raw
-	}
-	var text string
-	if json.Unmarshal([]byte(`"`+raw+`"`), &text) != nil {
-		return raw
-	}
-	return text
 }
 
 // stringEnd is the index of the quote that ends the string whose text begins at

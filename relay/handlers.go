@@ -3,6 +3,7 @@ package relay
 import (
 	"net/http"
 
+	"github.com/invoscope/invoscope/relay/invocation"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -27,5 +28,14 @@ func otlpTraces(r *Relay) handler {
 func rebuildIndex(r *Relay) handler {
 	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
 		return r.opts.Rebuild.Rebuild(w, req, id.Tenant)
+	}
+}
+
+// invocations serves one of the invocation API's handlers.
+func invocations(serve func(*invocation.API, http.ResponseWriter, *http.Request, string) error) func(*Relay) handler {
+	return func(r *Relay) handler {
+		return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+			return serve(r.invocations, w, req, id.Tenant)
+		}
 	}
 }

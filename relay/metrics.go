@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	denied   *prometheus.CounterVec
+	lookups  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -24,6 +25,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "invoscope_relay_denied_requests_total",
 			Help: "Requests denied for their token, by reason.",
 		}, []string{"reason"}),
+		lookups: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "invoscope_relay_lookups_total",
+			Help: "Trace searches for one invocation, by what became of them.",
+		}, []string{"result"}),
 	}
 }
 

@@ -52,6 +52,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.Host = ""
 	p.Out.Header.Del("Authorization")
 	p.Out.Header.Del("Cookie")
+	p.Out.Header.Del(lookupHeader)
 	p.Out.Header.Set(tenantHeader, id.Tenant)
 	if p.In.URL.Path != tailPath || !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
 		p.Out.Header.Del("Connection")

@@ -11,9 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/ingest"
+	"github.com/invoscope/invoscope/relay/invocation"
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
 )
@@ -31,6 +33,17 @@ type Options struct {
 	Rebuild     *rebuild.Server
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
+	// Index is what is known of invocations. The invocation API answers from it, and
+	// searches for one invocation are narrowed by it.
+	Index index.Reader
+	// Lookups reports whether a tenant's searches are narrowed; all are if it is nil.
+	Lookups func(tenant string) bool
+	// TenantKey is the label that ingest puts on every stream.
+	TenantKey string
+	// GrafanaURL is where links to invocations lead; empty if there is no Grafana.
+	GrafanaURL string
+	// Now is the time by which "since" is meant; time.Now if nil.
+	Now func() time.Time
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -44,8 +57,11 @@ type Relay struct {
 	loki    handler
 	tempo   handler
 	ready   *readiness
-	public  *http.ServeMux
-	otlp    *http.ServeMux
+
+	invocations *invocation.API
+
+	public *http.ServeMux
+	otlp   *http.ServeMux
 	// bodyTimeout is the constant of that name, shorter in tests.
 	bodyTimeout time.Duration
 }
@@ -57,6 +73,13 @@ func New(o Options) *Relay {
 		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
 		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout,
 	}
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	r.invocations = invocation.New(invocation.Options{
+		Index: o.Index, Loki: o.Loki, Tempo: o.Tempo, TenantKey: o.TenantKey, GrafanaURL: o.GrafanaURL, Now: now,
+	})
 	r.loki = r.relayTo(o.Loki)
 	r.tempo = r.relayTo(o.Tempo)
 	r.grpc = r.newGRPC()

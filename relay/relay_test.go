@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/ingest"
@@ -102,6 +104,21 @@ func (m *memory) Append(_ context.Context, tenant string, _ queue.Request) error
 	return nil
 }
 
+// noIndex knows nothing.
+type noIndex struct{}
+
+func (noIndex) Get(context.Context, string, correlate.InvocationID) (index.Record, error) {
+	return index.Record{}, index.ErrNotFound
+}
+
+func (noIndex) Relations(context.Context, string, *index.Record, int) (index.Relations, error) {
+	return index.Relations{}, nil
+}
+
+func (noIndex) List(context.Context, string, index.Query) (index.Page, error) {
+	return index.Page{}, nil
+}
+
 type fixture struct {
 	loki, tempo  fakeEngine
 	logs, traces memory
@@ -128,6 +145,7 @@ func newFixture(t testing.TB) *fixture {
 			"read":  {Tenant: "acme", Scopes: []tenancy.Scope{tenancy.LogsRead, tenancy.TracesRead}},
 			"write": {Tenant: "acme", Scopes: []tenancy.Scope{tenancy.LogsWrite, tenancy.TracesWrite}},
 		},
+		Index: noIndex{}, TenantKey: "tenant",
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
 	return f

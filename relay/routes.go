@@ -2,6 +2,7 @@ package relay
 
 import (
 	"github.com/invoscope/invoscope/relay/fault"
+	"github.com/invoscope/invoscope/relay/invocation"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -37,6 +38,10 @@ func Routes() []Route {
 
 		{Methods: "POST", Pattern: "/api/invoscope/v1/index/rebuild", Scope: tenancy.Admin, Shape: fault.JSON, serve: rebuildIndex},
 	}
+	for _, r := range invocationQueries {
+		r.Methods, r.Scope, r.Shape = "GET", tenancy.InvocationsRead, fault.JSON
+		routes = append(routes, r)
+	}
 	for _, r := range lokiQueries {
 		r.Scope, r.serve = tenancy.LogsRead, toLoki
 		routes = append(routes, r)
@@ -49,6 +54,16 @@ func Routes() []Route {
 		routes = append(routes, r)
 	}
 	return routes
+}
+
+// invocationQueries are the rows of the invocation API, as openapi.yaml in
+// relay/invocation describes them.
+var invocationQueries = []Route{
+	{Pattern: "/api/invoscope/v1/invocations", serve: invocations((*invocation.API).List)},
+	{Pattern: "/api/invoscope/v1/invocations/{id}", serve: invocations((*invocation.API).Show)},
+	{Pattern: "/api/invoscope/v1/invocations/{id}/timeline", serve: invocations((*invocation.API).Timeline)},
+	{Pattern: "/api/invoscope/v1/invocations/{id}/links", serve: invocations((*invocation.API).Links)},
+	{Pattern: "/api/invoscope/v1/openapi.yaml", serve: invocations((*invocation.API).OpenAPI)},
 }
 
 // lokiQueries are the rows that go to Loki as they are; see "Loki HTTP API" in
@@ -72,15 +87,15 @@ var lokiQueries = []Route{
 	{Methods: "GET", Pattern: "/loki/api/v1/status/buildinfo"},
 }
 
-// tempoQueries are the rows that go to Tempo, as they are or once checked; see "Tempo HTTP API"
-// in its documentation, and tempopb.StreamingQuerier for the gRPC methods, which
+// tempoQueries are the rows that go to Tempo, as they are, once checked, or
+// narrowed (lookup.go); see "Tempo HTTP API" in its documentation, and tempopb.StreamingQuerier for the gRPC methods, which
 // Grafana calls on the same port.
 var tempoQueries = []Route{
 	{Methods: "GET", Pattern: "/api/echo"},
 	{Methods: "GET", Pattern: "/api/status/buildinfo"},
 	{Methods: "GET", Pattern: "/api/traces/{id}"},
 	{Methods: "GET", Pattern: "/api/v2/traces/{id}"},
-	{Methods: "GET", Pattern: "/api/search"},
+	{Methods: "GET", Pattern: "/api/search", serve: tempoSearch},
 	{Methods: "GET", Pattern: "/api/search/tags"},
 	{Methods: "GET", Pattern: "/api/search/tag/{name}/values"},
 	{Methods: "GET", Pattern: "/api/v2/search/tags"},
@@ -88,7 +103,7 @@ var tempoQueries = []Route{
 	{Methods: "GET", Pattern: "/api/metrics/query", serve: tempoMetrics},
 	{Methods: "GET", Pattern: "/api/metrics/query_range", serve: tempoMetrics},
 	{Methods: "GET", Pattern: "/api/metrics/summary"},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC, serve: tempoStreamingSearch},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTags", Shape: fault.GRPC},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagsV2", Shape: fault.GRPC},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValues", Shape: fault.GRPC},

@@ -13,6 +13,34 @@ import (
 
 var update = flag.Bool("update", false, "write docs/endpoints.md anew")
 
+// lookupsDocumented is the part of docs/endpoints.md on relay/lookup.go.
+const lookupsDocumented = `
+## Searches for an invocation
+
+A search, over ` + "`/api/search`" + ` or ` + "`/tempopb.StreamingQuerier/Search`" + `, whose TraceQL is exactly
+
+` + "```" + `
+{ .restate.invocation.id="inv_1…" }
+` + "```" + `
+
+(or with the scope ` + "`span`" + `, the name in double quotes, the id in back quotes, the operands in the other
+order, other white space) is a lookup: if the invocation index knows the id's traces,
+` + "`start`" + ` and ` + "`end`" + ` become the time of these, and the attribute gets the scope ` + "`span`" + `. So an
+invocation is found whatever range was asked for. The answer is Tempo's own to that
+search. Any other search reaches Tempo as it came.
+
+The answer's header ` + "`X-Invoscope-Lookup`" + ` (over gRPC, its metadata) says what became of such a
+search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:
+
+| result | the search is | because |
+|---|---|---|
+| ` + "`narrowed`" + ` | changed | |
+| ` + "`unknown`" + ` | as it came | the index knows no trace of the id in this tenant |
+| ` + "`wide`" + ` | as it came | its traces take longer than a week, which Tempo may refuse, and than the range asked for |
+| ` + "`off`" + ` | as it came | the request has the header ` + "`X-Invoscope-Lookup: off`" + `, or lookups are off for the tenant |
+| ` + "`error`" + ` | as it came | the index failed, or took longer than 50 ms |
+`
+
 // TestEndpointsAreDocumented keeps docs/endpoints.md what the table says.
 func TestEndpointsAreDocumented(t *testing.T) {
 	var b strings.Builder
@@ -36,6 +64,7 @@ The OTLP/HTTP port serves the rows marked OTLP, the OTLP/gRPC port the two
 		}
 		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", strings.ReplaceAll(r.Methods, " ", ", "), r.Pattern, scope, note)
 	}
+	b.WriteString(lookupsDocumented)
 	file := filepath.Join("..", "docs", "endpoints.md")
 	if *update {
 		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {

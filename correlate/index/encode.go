@@ -10,7 +10,7 @@ import (
 // A bucket is the value under a start span's id: the records of the invocations
 // that have it, which is one unless two UUIDs end in the same eight bytes. Each is
 // the rest of its id, the length of what follows, and fields in the order of
-// [Record], after a mask that says which are there. Times are differences to the
+// appendRecord, after a mask that says which are there. Times are differences to the
 // one before them, in zigzag varints.
 const (
 	hasTarget = 1 << iota
@@ -31,6 +31,7 @@ const (
 	ingressIsCause // the same span: it stands once
 	hasCaller
 	hasRequested
+	hasBegun
 )
 
 var errCorrupt = errors.New("a record in the index can't be read")
@@ -94,6 +95,7 @@ func (r *Record) mask() (m uint64) {
 		{ingressIsCause, r.Ingress.Value == r.Cause.Value.Span},
 		{hasCaller, r.Caller != At[correlate.InvocationID]{}},
 		{hasRequested, r.Requested != 0},
+		{hasBegun, r.Begun != 0},
 	} {
 		if f.set {
 			m |= f.bit
@@ -151,6 +153,7 @@ func appendRecord(b []byte, r *Record) []byte {
 		w.id(r.Caller.Value)
 	}
 	w.timeIf(m&hasRequested != 0, r.Requested)
+	w.timeIf(m&hasBegun != 0, r.Begun)
 	return w.buf
 }
 
@@ -199,6 +202,7 @@ func readRecord(id correlate.InvocationID, b []byte) (Record, error) {
 		r.Caller = At[correlate.InvocationID]{d.time(), d.id()}
 	}
 	r.Requested = d.timeIf(m&hasRequested != 0)
+	r.Begun = d.timeIf(m&hasBegun != 0)
 	if d.broken || len(d.buf) != 0 {
 		return Record{}, errCorrupt
 	}

@@ -190,6 +190,47 @@ func TestTextFormatsAreTold(t *testing.T) {
 	}
 }
 
+func TestFailuresAreTold(t *testing.T) {
+	const id = "inv_1kgrqqxYVF7k5UI8elDy211i2QiKCPW4FX"
+	for name, c := range map[string]struct {
+		line string
+		want index.Failure
+	}{
+		"json, by the service": {
+			`{"timestamp":"2026-11-23T03:14:01.011781Z","level":"WARN","fields":{"message":"Invocation error, retrying in 524ms 874µs.","error":"Got a (transient) error from the service while processing invocation.\n[500 Internal] no \"upstream\".\n> This error originated while processing Unknown","restate.invocation.id":"` + id + `"},"target":"restate_invoker_impl"}`,
+			index.Failure{Status: "500 Internal", Message: `no "upstream"`},
+		},
+		"json, on the way": {
+			`{"timestamp":"2026-11-23T03:14:07.128446Z","level":"WARN","fields":{"message":"Invocation error, retrying in 504ms 779µs.","error":"error when calling 'http://127.0.0.1:19080/': h2 pool connection error: Connection refused (os error 111)","restate.error.code":"RT0010","restate.invocation.id":"` + id + `"},"target":"restate_invoker_impl"}`,
+			index.Failure{Message: "error when calling 'http://127.0.0.1:19080/': h2 pool connection error: Connection refused (os error 111)"},
+		},
+		"compact, on the way": {
+			"2026-11-23T03:10:16.274401Z  WARN handle_invocation_task_failed: restate_invoker_impl: Invocation error, retrying in 606ms. error=broken pipe restate.error.code=RT0010 restate.invocation.id=" + id,
+			index.Failure{Message: "broken pipe"},
+		},
+		"pretty, on the way": {
+			"\x1b[2m2026-11-23T03:10:16.274401Z\x1b[0m \x1b[33mWARN\x1b[0m \x1b[33mrestate_invoker_impl\x1b[0m\x1b[33m\n  \x1b[1;33mError when executing the invocation, pausing the invocation.\x1b[0m\x1b[33m\n    \x1b[1;33merror\x1b[0m\x1b[33m: broken pipe\x1b[0m\n    \x1b[1;33mrestate.invocation.id\x1b[0m\x1b[33m: \x1b[3;33m" + id + "\x1b[0m",
+			index.Failure{Message: "broken pipe"},
+		},
+		"answered": {
+			`{"timestamp":"2026-11-23T03:14:07.116960Z","level":"DEBUG","fields":{"message":"Send response to ingress with request id '01M8': Failure([402] card \"declined\" by issuer)"},"span":{"restate.invocation.id":"` + id + `"}}`,
+			index.Failure{Status: "402", Message: `card "declined" by issuer`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newIndex(t)
+			applyLines(t, x, encodeLines(t, []string{c.line}))
+			r, err := x.Get(context.Background(), tenant, parseID(t, id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Failure.Value != c.want {
+				t.Errorf("%+v, not %+v", r.Failure.Value, c.want)
+			}
+		})
+	}
+}
+
 // records joins the lines of records that the shipper would join.
 func records(lines []string) []string {
 	var joined []string

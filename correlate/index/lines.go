@@ -214,7 +214,7 @@ func state(o Outcome) func(*Batch, *Record, *entry, string) {
 func failing(o Outcome) func(*Batch, *Record, *entry, string) {
 	return func(_ *Batch, r *Record, e *entry, rest string) {
 		r.state(e.time, o)
-		if status, message := failureIn(rest); message != "" {
+		if status, message := errorIn(rest); message != "" {
 			r.failed(e.time, strings.Clone(status), message)
 		}
 	}
@@ -222,7 +222,7 @@ func failing(o Outcome) func(*Batch, *Record, *entry, string) {
 
 func (b *Batch) requested(r *Record, e *entry, _ string) { r.requested(e.time) }
 
-func (b *Batch) begun(r *Record, e *entry, _ string) { r.Started = max(r.Started, e.time) }
+func (b *Batch) begun(r *Record, e *entry, _ string) { r.Begun = max(r.Begun, e.time) }
 
 func (b *Batch) completed(r *Record, e *entry, _ string) { r.Completed = max(r.Completed, e.time) }
 
@@ -254,6 +254,22 @@ func (b *Batch) invoked(r *Record, e *entry, _ string) {
 	latest(&c.Caller, At[correlate.InvocationID]{e.time, r.ID}, compareIDs)
 }
 
+// errorIn reads the field error, of whichever format. What a service answered is on
+// the line behind its introduction.
+func errorIn(s string) (status, message string) {
+	_, s, ok := strings.Cut(s, "error")
+	if !ok {
+		return "", ""
+	}
+	s = skipDecoration(strings.TrimLeft(s, `"=`))
+	s = strings.TrimLeft(s, `"`)
+	if strings.HasPrefix(s, "Got a (transient) error") {
+		return failureIn(s)
+	}
+	message, _, _ = strings.Cut(firstLine(s), " restate.") // compact's next field
+	return "", message
+}
+
 // failureIn finds the error that Restate prints as `[500 Internal] message`, up to
 // the end of its first line.
 func failureIn(s string) (status, message string) {
@@ -271,19 +287,24 @@ func failureIn(s string) (status, message string) {
 	if !ok || len(status) > 64 {
 		return "", ""
 	}
+	return status, strings.TrimSuffix(firstLine(rest), ".")
+}
+
+// firstLine copies the first line of s, which ends where JSON's string does, too.
+func firstLine(s string) string {
 	var b strings.Builder
-	for i := 0; i < len(rest) && b.Len() < maxText; i++ {
-		switch c := rest[i]; {
-		case c == '\\' && i+1 < len(rest):
-			if i++; rest[i] == 'n' {
-				return status, strings.TrimSuffix(b.String(), ".")
+	for i := 0; i < len(s) && b.Len() < maxText; i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s):
+			if i++; s[i] == 'n' {
+				return b.String()
 			}
-			b.WriteByte(rest[i])
+			b.WriteByte(s[i])
 		case c == '"' || c == '\n' || c == '\x1b':
-			return status, strings.TrimSuffix(b.String(), ".")
+			return b.String()
 		default:
 			b.WriteByte(c)
 		}
 	}
-	return status, b.String()
+	return b.String()
 }

@@ -24,7 +24,7 @@ func (r *Record) Merge(o *Record) {
 	}
 	r.MoreTraces = r.MoreTraces || o.MoreTraces
 	r.MoreAttempts = r.MoreAttempts || o.MoreAttempts
-	r.Started = max(r.Started, o.Started)
+	r.Started, r.Begun = max(r.Started, o.Started), max(r.Begun, o.Begun)
 	r.Completed = max(r.Completed, o.Completed)
 	latest(&r.Ended, o.Ended, cmp.Compare[Outcome])
 	latest(&r.Result, o.Result, cmp.Compare[Outcome])

@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/hex"
+	"time"
 
 	"github.com/invoscope/invoscope/correlate"
 )
@@ -126,9 +127,9 @@ type Record struct {
 	// Attempts are the span ids of its attempts, in ascending order.
 	Attempts     []SpanID
 	MoreAttempts bool // there were more than MaxAttempts
-	// Started is when its latest run began. An id that comes from a key can run
-	// again after its retention.
-	Started int64
+	// Started is when its latest run began, by a span, and Begun by a log line. An id
+	// that comes from a key can run again after its retention.
+	Started, Begun int64
 	// Ended is what a span says of its latest end: Succeeded or Failed.
 	Ended At[Outcome]
 	// Result is the latest that a log line says of how it ended.
@@ -154,29 +155,41 @@ type Record struct {
 
 // Outcome is the outcome of the latest run.
 func (r *Record) Outcome() Outcome {
+	run := max(r.Started, r.Begun)
 	switch {
-	case r.Ended.Value != Unknown && r.Ended.Time >= r.Started:
+	case r.Ended.Value != Unknown && r.Ended.Time >= run:
 		return r.Ended.Value
-	case r.Result.Value != Unknown && r.Result.Time >= r.Started:
+	case r.Result.Value != Unknown && r.Result.Time >= run:
 		return r.Result.Value
-	case r.Completed != 0 && r.Completed >= r.Started:
+	case r.Completed != 0 && r.Completed >= run:
 		return Completed
-	case r.State.Value != Unknown && r.State.Time >= r.Started:
+	case r.State.Value != Unknown && r.State.Time >= run:
 		return r.State.Value
-	case r.Started != 0:
+	case run != 0:
 		return Running
 	}
 	return Unknown
 }
 
+// StartedAt is when the latest run began, or zero.
+func (r *Record) StartedAt() int64 {
+	// Restate logs that it begins just after the time that its span has.
+	const sameRun = int64(10 * time.Second)
+	if r.Started != 0 && r.Begun-r.Started < sameRun {
+		return r.Started
+	}
+	return r.Begun
+}
+
 // EndedAt is when the latest run ended, or zero.
 func (r *Record) EndedAt() int64 {
+	run := max(r.Started, r.Begun)
 	switch {
-	case r.Ended.Value != Unknown && r.Ended.Time >= r.Started:
+	case r.Ended.Value != Unknown && r.Ended.Time >= run:
 		return r.Ended.Time
-	case r.Completed != 0 && r.Completed >= r.Started:
+	case r.Completed != 0 && r.Completed >= run:
 		return r.Completed
-	case r.Result.Value != Unknown && r.Result.Time >= r.Started:
+	case r.Result.Value != Unknown && r.Result.Time >= run:
 		return r.Result.Time
 	}
 	return 0
@@ -199,10 +212,11 @@ func (r *Record) MainTrace() TraceID {
 func (r *Record) Gaps() []string {
 	gaps := []string{}
 	outcome := r.Outcome()
-	if r.Started == 0 {
+	run := max(r.Started, r.Begun)
+	if run == 0 {
 		gaps = append(gaps, "start")
 	}
-	if outcome == Completed || outcome.Final() && (r.Ended.Value == Unknown || r.Ended.Time < r.Started) {
+	if outcome.Final() && (r.Ended.Value == Unknown || r.Ended.Time < run) {
 		gaps = append(gaps, "end")
 	}
 	if r.MoreAttempts || outcome == Succeeded && len(r.Attempts) == 0 {

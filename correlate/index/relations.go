@@ -62,7 +62,7 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 	switch {
 	case cause.Origin == Send:
 		rel.Origin = Send
-	case cause.Span == (SpanID{}) && r.Requested != 0 && r.Requested <= r.Started:
+	case cause.Span == (SpanID{}) && r.Requested != 0 && r.Requested <= max(r.Started, r.Begun):
 		// Requests for what runs already, such as a repeated idempotent call, come
 		// after its start.
 		rel.Origin = Ingress

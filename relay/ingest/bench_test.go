@@ -29,26 +29,37 @@ func (n *nowhere) Append(_ context.Context, _ string, req queue.Request) error {
 // cost is what the CPU seconds of a request are measured by.
 type cost struct{ bytes, items int }
 
+// request is one that is sent again and again.
+type request struct {
+	serve  func(*Ingest) handler
+	header http.Header
+	body   []byte
+}
+
 // benchmarkRequest sends one request again and again, through the handler, and
 // reports CPU seconds for a gigabyte or for a million items.
-func benchmarkRequest(b *testing.B, serve func(*Ingest) handler, h http.Header, body []byte, of cost) {
+func benchmarkRequest(b *testing.B, req request, of cost, set ...func(*Options)) {
 	var to nowhere
-	in, err := New(Options{Logs: &to, Traces: &to, TenantKey: "tenant", MaxBytes: 10 << 20, Registerer: prometheus.NewRegistry()})
+	opts := Options{Logs: &to, Traces: &to, TenantKey: "tenant", MaxBytes: 10 << 20, Registerer: prometheus.NewRegistry()}
+	for _, change := range set {
+		change(&opts)
+	}
+	in, err := New(opts)
 	if err != nil {
 		b.Fatal(err)
 	}
-	run := serve(in)
+	run := req.serve(in)
 	w := &discard{header: http.Header{}}
 	r, err := http.NewRequest(http.MethodPost, "/", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.Header = h
+	r.Header = req.header
 	b.SetBytes(int64(of.bytes))
 	b.ReportAllocs()
 	before := cpu(b)
 	for b.Loop() {
-		r.Body, r.ContentLength = reopened{bytes.NewReader(body)}, int64(len(body))
+		r.Body, r.ContentLength = reopened{bytes.NewReader(req.body)}, int64(len(req.body))
 		if err := run(w, r, "acme"); err != nil {
 			b.Fatal(err)
 		}
@@ -132,7 +143,7 @@ func BenchmarkLogs(b *testing.B) {
 		bodyPush, bodyOTLP := protoPush(b, s), encodeLogs(b, logs)
 		in := newFixture(b).Ingest
 		b.Run(fmt.Sprintf("push/%d", n), func(b *testing.B) {
-			benchmarkRequest(b, func(in *Ingest) handler { return in.LokiPush }, header(), bodyPush, cost{size, n})
+			benchmarkRequest(b, request{func(in *Ingest) handler { return in.LokiPush }, header(), bodyPush}, cost{size, n})
 		})
 		b.Run(fmt.Sprintf("push/%d/reference", n), func(b *testing.B) {
 			benchmarkReference(b, cost{size, n}, func() error {
@@ -144,7 +155,7 @@ func BenchmarkLogs(b *testing.B) {
 			})
 		})
 		b.Run(fmt.Sprintf("otlp/%d", n), func(b *testing.B) {
-			benchmarkRequest(b, func(in *Ingest) handler { return in.OTLPLogs }, header("Content-Type", typeProtobuf), bodyOTLP, cost{size, n})
+			benchmarkRequest(b, request{func(in *Ingest) handler { return in.OTLPLogs }, header("Content-Type", typeProtobuf), bodyOTLP}, cost{size, n})
 		})
 		b.Run(fmt.Sprintf("otlp/%d/reference", n), func(b *testing.B) {
 			benchmarkReference(b, cost{size, n}, func() error {
@@ -158,6 +169,33 @@ func BenchmarkLogs(b *testing.B) {
 	}
 }
 
+// What is optional, on the recorded DEBUG lines, and on the lines of an SDK, most of
+// which continue a record.
+func BenchmarkOptions(b *testing.B) {
+	for _, name := range []string{"restate-debug.jsonl", "service-sdk-debug.log"} {
+		s, size := push.Stream{Labels: `{container="restate", cluster="x"}`}, 0
+		for _, line := range recordedLines(b, name)[:700] {
+			size += len(line)
+			s.Entries = append(s.Entries, pushed(line))
+		}
+		body, of := protoPush(b, s), cost{size, len(s.Entries)}
+		for _, c := range []struct {
+			name string
+			set  func(*Options)
+		}{
+			{"none", func(*Options) {}},
+			{"trace-id", func(o *Options) {
+				o.TraceOf = func(string, string) string { return "01a206657936f47db1cb0da40cc71744" }
+			}},
+			{"continuation-lines", func(o *Options) { o.ContinuationLines = true }},
+		} {
+			b.Run(name+"/"+c.name, func(b *testing.B) {
+				benchmarkRequest(b, request{func(in *Ingest) handler { return in.LokiPush }, header(), body}, of, c.set)
+			})
+		}
+	}
+}
+
 // The recorded spans of a Restate server.
 func BenchmarkTraces(b *testing.B) {
 	for _, name := range recordedTraces[:2] {
@@ -168,7 +206,7 @@ func BenchmarkTraces(b *testing.B) {
 		}
 		n := stored.SpanCount()
 		b.Run(fmt.Sprintf("otlp/%d", n), func(b *testing.B) {
-			benchmarkRequest(b, func(in *Ingest) handler { return in.OTLPTraces }, header("Content-Type", typeProtobuf), body, cost{len(body), n})
+			benchmarkRequest(b, request{func(in *Ingest) handler { return in.OTLPTraces }, header("Content-Type", typeProtobuf), body}, cost{len(body), n})
 		})
 		b.Run(fmt.Sprintf("otlp/%d/reference", n), func(b *testing.B) {
 			benchmarkReference(b, cost{len(body), n}, func() error {

@@ -143,6 +143,19 @@ func TestContinuationOfARefusedRecord(t *testing.T) {
 	}
 }
 
+// What we add doesn't make a request too large that wasn't.
+func TestContinuationIsBounded(t *testing.T) {
+	const n = 4000
+	lines := []push.Entry{pushed(sdkError)}
+	for range n {
+		lines = append(lines, pushed(""))
+	}
+	stored := newFullFixture(t).sends(t, `{a="b"}`, lines...)
+	if len(stored) != n+1 || meta(stored[1], metaInvocationID) != id || meta(stored[n], metaInvocationID) != "" {
+		t.Errorf("%d entries, of which the last has %v", len(stored), stored[len(stored)-1].StructuredMetadata)
+	}
+}
+
 // Records that an OpenTelemetry SDK sends are whole, whatever they begin with; lines
 // that a collector read from a file aren't.
 func TestContinuationOfOTLP(t *testing.T) {

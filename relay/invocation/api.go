@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -23,8 +22,8 @@ type Options struct {
 	TenantKey string
 	// GrafanaURL is where links lead; empty if there is no Grafana.
 	GrafanaURL string
-	Log        *slog.Logger
-	Now        func() time.Time
+	// Now is the time by which "since" is meant, and what still runs ends.
+	Now func() time.Time
 }
 
 // API answers the invocation API's requests. Its methods are handlers: an error

@@ -26,8 +26,8 @@ func facts(r *index.Record, rel *index.Relations) Invocation {
 		Deployment: r.Deployment.Value, Origin: rel.Origin.String(),
 		Traces: []Trace{}, Callees: []Callee{}, Gaps: []string{},
 	}
-	if r.Started != 0 {
-		at := timeOf(r.Started)
+	if started := r.StartedAt(); started != 0 {
+		at := timeOf(started)
 		i.Started = &at
 	}
 	if ended := r.EndedAt(); ended != 0 {

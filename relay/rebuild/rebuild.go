@@ -57,6 +57,12 @@ type Progress struct {
 	Done        bool      `json:"done"`
 }
 
+// Range is what is rebuilt: a tenant's invocations with spans between two times.
+type Range struct {
+	Tenant   string
+	From, To time.Time
+}
+
 // run is one rebuild.
 type run struct {
 	Options
@@ -65,21 +71,20 @@ type run struct {
 	progress Progress
 }
 
-// Rebuild reads a tenant's traces from to back to from, and merges them into the
+// Rebuild reads the range's traces, the latest first, and merges them into the
 // index. It calls report after each hour, and at the end.
-func Rebuild(ctx context.Context, o Options, tenant string, from, to time.Time, report func(Progress) error) error {
-	r := run{Options: o, tenant: tenant, seen: map[string]bool{}}
-	r.progress.Back = to
-	for end := to; end.After(from); end = end.Add(-window) {
+func Rebuild(ctx context.Context, o Options, all Range, report func(Progress) error) error {
+	r := run{Options: o, tenant: all.Tenant, seen: map[string]bool{}}
+	for end := all.To; end.After(all.From); end = end.Add(-window) {
 		begin := end.Add(-window)
-		if begin.Before(from) {
-			begin = from
+		if begin.Before(all.From) {
+			begin = all.From
 		}
 		if err := r.window(ctx, begin, end); err != nil {
 			return err
 		}
 		r.progress.Back = begin
-		r.progress.Done = !begin.After(from)
+		r.progress.Done = !begin.After(all.From)
 		if r.progress.Done {
 			if err := o.Index.Sync(ctx); err != nil {
 				return fmt.Errorf("sync the invocation index: %w", err)

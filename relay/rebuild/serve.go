@@ -45,7 +45,7 @@ func (s *Server) Rebuild(w http.ResponseWriter, r *http.Request, tenant string) 
 	flush := http.NewResponseController(w)
 	to := s.opts.Now()
 	var last Progress
-	err = Rebuild(r.Context(), s.opts, tenant, to.Add(-time.Duration(since)), to, func(p Progress) error {
+	err = Rebuild(r.Context(), s.opts, Range{tenant, to.Add(-time.Duration(since)), to}, func(p Progress) error {
 		last = p
 		if err := out.Encode(p); err != nil {
 			return err

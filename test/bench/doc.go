@@ -13,6 +13,9 @@
 // With -stall it measures instead how long the lines of healthy tenants take to
 // the engine while the engine stalls another tenant.
 //
+// With -lookup it measures the published query for an invocation, through the relay
+// beside Tempo itself.
+//
 // It sees the contenders as a user does, through flags, files and ports, needs
 // Linux's /proc, and must not import another package of this module.
 package main

@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	opts := options{progress: stderr}
 	only := flags.String("run", "", "run the cases whose `regexp` matches \"contender/case\"")
 	stall := flags.Bool("stall", false, "measure a stalled tenant's neighbours instead")
+	ask := flags.Bool("lookup", false, "measure the search for an invocation instead")
 	flags.StringVar(&opts.root, "root", ".", "`folder` of the repository, with bin/ and testdata/")
 	flags.StringVar(&opts.profiles, "profiles", "", "write a CPU profile of Invoscope for each case into `folder`")
 	flags.DurationVar(&opts.duration, "duration", 6*time.Second, "how long each load lasts")
@@ -55,8 +56,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return fmt.Errorf("make a folder for the contenders: %w", err)
 	}
 	defer os.RemoveAll(opts.dir)
-	if *stall {
+	switch {
+	case *stall:
 		return runStall(ctx, opts, stdout)
+	case *ask:
+		return runLookup(ctx, opts, stdout)
 	}
 	return runCases(ctx, opts, stdout)
 }

@@ -38,14 +38,20 @@ func buildService(t *testing.T) string {
 // startService runs the services and returns their URL.
 func startService(t *testing.T, path string) string {
 	t.Helper()
-	var out transcript
+	return startServiceWriting(t, path, &transcript{})
+}
+
+// startServiceWriting is startService with what the services print in out.
+func startServiceWriting(t *testing.T, path string, out *transcript) string {
+	t.Helper()
 	cmd := exec.Command(path, "-listen", "127.0.0.1:0")
-	cmd.Stdout = &out
+	cmd.Stdout = out
 	harness.Spawn(t, cmd)
 	var address string
 	harness.Poll(t, 30*time.Second, "service listens", func() error {
 		var found bool
-		if _, address, found = strings.Cut(strings.TrimSpace(out.String()), "listening on "); !found {
+		line, _, whole := strings.Cut(out.String(), "\n")
+		if _, address, found = strings.Cut(line, "listening on "); !found || !whole {
 			return fmt.Errorf("it wrote %q", out.String())
 		}
 		return nil
@@ -100,7 +106,7 @@ func startRestate(t *testing.T, client harness.Client, tracing string) *restateS
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("restate-server complained:\n%s", strings.Join(slices.DeleteFunc(s.lines(), func(line string) bool {
-				return strings.Contains(line, `"level":"DEBUG"`) || strings.Contains(line, `"level":"INFO"`)
+				return strings.Contains(line, `"level":"DEBUG"`) || strings.Contains(line, `"level":"INFO"`) || strings.Contains(line, "the storm goes on")
 			}), "\n"))
 		}
 	})

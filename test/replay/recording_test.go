@@ -32,6 +32,10 @@ type recording struct {
 // invocation is what invocations.json knows of one.
 type invocation struct {
 	ID       string   `json:"invocation_id"`
+	Target   string   `json:"target"`
+	Caller   string   `json:"caller_invocation_id"`
+	Status   string   `json:"status"` // completed, suspended or paused
+	Result   string   `json:"result"` // of a completed one: success or failure
 	TraceIDs []string `json:"trace_ids"` // "" for one that wasn't sampled
 	Spans    struct {
 		Total int `json:"total"`

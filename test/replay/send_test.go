@@ -24,7 +24,12 @@ import (
 // ship sends lines as a user does who has no shipper.
 func ship(t *testing.T, c harness.Client, lines []string) {
 	t.Helper()
-	cmd := c.Ship(t, "cluster=recorded")
+	shipAs(t, c, "recorded", lines)
+}
+
+func shipAs(t *testing.T, c harness.Client, cluster string, lines []string) {
+	t.Helper()
+	cmd := c.Ship(t, "cluster="+cluster)
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("invoscope ship: %v\n%s", err, out)

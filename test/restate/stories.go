@@ -11,10 +11,11 @@ import (
 
 // remindAfter is how long Order/run delays its reminder. A test that wants to see
 // it waiting has that long, of which Restate takes 5 s to export the spans.
-const remindAfter = 25 * time.Second
+const remindAfter = 20 * time.Second
 
-// impatient has Restate suspend an invocation that waits for longer.
-var impatient = restate.WithInactivityTimeout(200 * time.Millisecond)
+// impatient has Restate suspend an invocation that is silent for longer. A first
+// connection may take a third of a second.
+var impatient = restate.WithInactivityTimeout(time.Second)
 
 // order is a workflow that lives through days in seconds: it charges a card, has a
 // reminder sent later, waits to be paid and then counts.

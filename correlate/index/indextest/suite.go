@@ -38,21 +38,38 @@ func Run(t *testing.T, place Place) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			open := place(t)
-			test(t, func(t *testing.T) *store {
-				t.Helper()
-				s, err := open()
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					if err := s.Close(); err != nil {
-						t.Errorf("close: %v", err)
-					}
-				})
-				return &store{s}
-			})
+			test(t, openerOf(place(t)))
 		})
+	}
+}
+
+// RunShared tests stores that replicas open at the same place at the same time.
+func RunShared(t *testing.T, place Place) {
+	for name, test := range map[string]func(t *testing.T, stores ...*store){
+		"counters lose nothing": countOn,
+		"overlapping updates":   overlapOn,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			open := openerOf(place(t))
+			test(t, open(t), open(t), open(t))
+		})
+	}
+}
+
+func openerOf(open func() (index.Store, error)) opener {
+	return func(t *testing.T) *store {
+		t.Helper()
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		})
+		return &store{s}
 	}
 }
 

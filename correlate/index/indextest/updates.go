@@ -56,11 +56,14 @@ func (s *store) wantCounter(t *testing.T, tenant, key string, want uint64) {
 }
 
 // testCounters increments the same counters from many goroutines, of two tenants.
-func testCounters(t *testing.T, open opener) {
+func testCounters(t *testing.T, open opener) { countOn(t, open(t)) }
+
+// countOn increments the same counters through stores of the same place.
+func countOn(t *testing.T, stores ...*store) {
 	const writers, each = 16, 40
-	s := open(t)
 	g, ctx := errgroup.WithContext(t.Context())
-	for range writers {
+	for w := range writers {
+		s := stores[w%len(stores)]
 		for _, tenant := range []string{"a", "a-b"} {
 			g.Go(func() error {
 				for range each {
@@ -75,17 +78,21 @@ func testCounters(t *testing.T, open opener) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s.wantCounter(t, "a", "c1", writers*each)
-	s.wantCounter(t, "a-b", "c1", writers*each)
+	for _, s := range stores {
+		s.wantCounter(t, "a", "c1", writers*each)
+		s.wantCounter(t, "a-b", "c1", writers*each)
+	}
 }
 
 // testOverlap increments random sets of counters, in random order.
-func testOverlap(t *testing.T, open opener) {
+func testOverlap(t *testing.T, open opener) { overlapOn(t, open(t)) }
+
+func overlapOn(t *testing.T, stores ...*store) {
 	const writers, each, counters = 8, 40, 12
-	s := open(t)
 	g, ctx := errgroup.WithContext(t.Context())
 	sums := make([][counters]uint64, writers)
 	for w := range writers {
+		s := stores[w%len(stores)]
 		g.Go(func() error {
 			random := rand.New(rand.NewPCG(uint64(w), 1))
 			for range each {
@@ -109,7 +116,9 @@ func testOverlap(t *testing.T, open opener) {
 		for w := range sums {
 			want += sums[w][c]
 		}
-		s.wantCounter(t, "a", fmt.Sprintf("c%02d", c), want)
+		for _, s := range stores {
+			s.wantCounter(t, "a", fmt.Sprintf("c%02d", c), want)
+		}
 	}
 }
 

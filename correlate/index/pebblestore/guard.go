@@ -12,16 +12,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-const (
-	// roomInterval is how often a write that found the disk full is tried again.
-	roomInterval = 500 * time.Millisecond
-	// fullLogInterval is how often a full disk is logged.
-	fullLogInterval = time.Minute
-)
+// fullLogInterval is how often a full disk is logged.
+const fullLogInterval = time.Minute
 
 // guard keeps the file system's failures from Pebble.
 type guard struct {
 	log *slog.Logger
+	// roomInterval is how often a write that found the disk full is tried again.
+	roomInterval time.Duration
 
 	mu      sync.Mutex
 	waiting int           // writes that wait for room
@@ -33,7 +31,7 @@ type guard struct {
 }
 
 func newGuard(log *slog.Logger) *guard {
-	return &guard{log: log, full: make(chan struct{}), failed: make(chan struct{})}
+	return &guard{log: log, roomInterval: 500 * time.Millisecond, full: make(chan struct{}), failed: make(chan struct{})}
 }
 
 // fail puts the store out of use.
@@ -86,7 +84,7 @@ func (g *guard) waitForRoom() {
 		g.log.Error("the disk of the index store is full")
 	}
 	g.mu.Unlock()
-	timer := time.NewTimer(roomInterval)
+	timer := time.NewTimer(g.roomInterval)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

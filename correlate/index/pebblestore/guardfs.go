@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -19,10 +20,13 @@ func (g guardFS) Unwrap() vfs.FS { return g.FS }
 // Lock remembers the lock, for when Pebble can't be closed.
 func (g guardFS) Lock(name string) (io.Closer, error) {
 	lock, err := g.FS.Lock(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLocked, err)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.lock = lock
-	return lock, err
+	return lock, nil
 }
 
 // isTable reports whether Pebble writes a file anew when it couldn't be written.
@@ -133,6 +137,9 @@ func (f *guardFile) SyncTo(length int64) (full bool, err error) {
 	})
 	return full, err
 }
+
+// Close may be the first to say that a write failed.
+func (f *guardFile) Close() error { return f.sync(f.File.Close) }
 
 // Preallocate only helps; where it can't, a write finds out.
 func (f *guardFile) Preallocate(offset, length int64) error {

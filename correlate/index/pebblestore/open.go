@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -37,10 +38,9 @@ const (
 
 // Open opens the store in a directory that no other process has open. Damaged files
 // are [ErrCorrupt].
-func Open(o Options) (*Store, error) { return open(o, vfs.Default) }
+func Open(o Options) (*Store, error) { return open(o, vfs.Default, newGuard(o.Log)) }
 
-func open(o Options, disk vfs.FS) (*Store, error) {
-	g := newGuard(o.Log)
+func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
 	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks()}
 	if err := disk.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the index store: %w", err)
@@ -86,8 +86,7 @@ func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
 	return options
 }
 
-// openPebble opens Pebble, whatever it does. What it can't open is damaged, unless
-// the file system says otherwise.
+// openPebble opens Pebble, whatever it does.
 func openPebble(g *guard, dir string, options *pebble.Options) (*pebble.DB, error) {
 	type result struct {
 		db  *pebble.DB
@@ -108,7 +107,7 @@ func openPebble(g *guard, dir string, options *pebble.Options) (*pebble.DB, erro
 	}()
 	select {
 	case r := <-done:
-		if pebble.IsCorruptionError(r.err) || errors.Is(r.err, fs.ErrNotExist) {
+		if isDamage(r.err) {
 			r.err = fmt.Errorf("%w: %w", ErrCorrupt, r.err)
 		}
 		return r.db, r.err
@@ -118,6 +117,19 @@ func openPebble(g *guard, dir string, options *pebble.Options) (*pebble.DB, erro
 		g.abandon(nil)
 	}
 	return nil, g.failure()
+}
+
+// isDamage reports whether the files are why Pebble couldn't be opened: the system
+// has no other reason. Files of a newer version are like damaged ones.
+func isDamage(err error) bool {
+	var system syscall.Errno
+	switch {
+	case err == nil, errors.Is(err, errLocked):
+		return false
+	case errors.Is(err, fs.ErrNotExist), pebble.IsCorruptionError(err):
+		return true
+	}
+	return !errors.As(err, &system)
 }
 
 // Close implements [index.Store]. What was written is synced. A store that failed

@@ -22,6 +22,7 @@ var (
 	ErrCorrupt = errors.New("files of the index store are damaged")
 
 	errClosed = errors.New("the index store is closed")
+	errLocked = errors.New("lock its directory")
 )
 
 // Store keeps the index on disk. Its methods return [ErrFull], or why the store is

@@ -1,7 +1,10 @@
 package pebblestore
 
 import (
+	"bytes"
 	"log/slog"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,7 +14,31 @@ import (
 	"github.com/invoscope/invoscope/correlate/index/indextest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// childVariable is set in a test's child process.
+const childVariable = "INVOSCOPE_PEBBLESTORE_TEST"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// inChild reports whether this is the child process of a test, and otherwise runs
+// the test in one: a store that failed leaves goroutines behind, and mustn't end the
+// process.
+func inChild(t *testing.T) bool {
+	if os.Getenv(childVariable) != "" {
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), childVariable+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Errorf("in its own process: %v\n%s", err, out)
+	}
+	return false
+}
 
 func testOptions(dir string) Options {
 	return Options{Dir: dir, CacheBytes: 1 << 20, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}

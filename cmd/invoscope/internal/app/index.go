@@ -12,6 +12,7 @@ import (
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/correlate/index/pebblestore"
+	"github.com/invoscope/invoscope/correlate/index/redisstore"
 )
 
 func (a *App) openIndex() error {
@@ -25,7 +26,7 @@ func (a *App) openIndex() error {
 	var err error
 	if c.Redis != "" {
 		// How much Redis may take is its own setting.
-		err = errors.New("index.redis isn't built yet")
+		o.Store, err = redisstore.Open(context.Background(), redisstore.Options{URL: string(c.Redis), Log: a.log, Registerer: a.registry})
 	} else {
 		o.MaxBytes = int64(c.MaxBytes)
 		o.Store, err = a.openPebble()

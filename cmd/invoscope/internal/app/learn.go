@@ -51,9 +51,9 @@ func (l *learner) before(deliver queue.Send) queue.Send {
 		synced := make(chan struct{})
 		go func() {
 			defer close(synced)
-			ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+			soon, cancel := context.WithTimeout(ctx, learnTimeout)
 			defer cancel()
-			if err := l.index.Sync(ctx); err != nil {
+			if err := l.index.Sync(soon); err != nil && ctx.Err() == nil {
 				l.fail(fmt.Errorf("sync the invocation index: %w", err))
 			}
 		}()
@@ -76,21 +76,19 @@ func (l *learner) learn(ctx context.Context, tenant string, body []byte) bool {
 		batch.Reset()
 		l.batches.Put(batch)
 	}()
-	err := l.read(batch, body)
-	if err != nil {
-		err = fmt.Errorf("read what is delivered: %w", err)
+	if err := l.read(batch, body); err != nil {
+		l.index.Missed()
+		l.log.Warn("the invocation index can't read what is delivered", "tenant", tenant, "err", err)
 	}
-	if batch.Len() > 0 {
-		ctx, cancel := context.WithTimeout(ctx, learnTimeout)
-		defer cancel()
-		if applied := l.index.Apply(ctx, tenant, batch); applied != nil {
-			err = applied
-		}
+	if batch.Len() == 0 {
+		return false
 	}
-	if err != nil && ctx.Err() == nil {
+	soon, cancel := context.WithTimeout(ctx, learnTimeout)
+	defer cancel()
+	if err := l.index.Apply(soon, tenant, batch); err != nil && ctx.Err() == nil {
 		l.fail(err)
 	}
-	return batch.Len() > 0
+	return true
 }
 
 // fail says that the index misses something, and leaves it alone for a while.

@@ -24,9 +24,18 @@ func (a *attempt) last() time.Time {
 	return a.end
 }
 
-// holds reports whether t is within the attempt.
+// holds reports whether t is within the attempt. What tells of an attempt's end
+// stands behind it.
 func (a *attempt) holds(t time.Time) bool {
-	return !t.Before(a.start) && (a.end.IsZero() || !t.After(a.end))
+	switch {
+	case t.Before(a.start):
+		return false
+	case a.end.IsZero():
+		return true
+	case a.span == nil:
+		return t.Before(a.end)
+	}
+	return !t.After(a.end)
 }
 
 const (

@@ -127,6 +127,7 @@ func (f *family) grow(s *story, seen map[*story]bool) *node {
 		if f.parent[child] != s || seen[child] || len(child.events) == 0 {
 			continue
 		}
+		child.below = true
 		n := f.title(child)
 		n.children = f.grow(child, seen).children
 		f.attach(root, tries, child, n)

@@ -44,7 +44,11 @@ func (s *story) attemptNode(i int, a *attempt) *node {
 	}
 	n.text = append(n.text, piece{howColor(a.how), how})
 	if a.span == nil {
-		n.text = append(n.text, piece{dim, dot + "seen in log lines only"})
+		missing := "its span didn't come"
+		if !s.final() {
+			missing = "its span hasn't come yet"
+		}
+		n.text = append(n.text, piece{dim, dot + missing})
 		return n
 	}
 	for _, p := range a.span.Events {
@@ -92,9 +96,10 @@ func requestNode(e *invocation.Event, n int) *node {
 	return &node{kind: branch, at: e.Time, order: -1, text: []piece{{plain, text}}}
 }
 
-// startNode tells who invoked it, nil when that was a request: it has its own row.
+// startNode tells who invoked it, nil when another row does: that of the request, or
+// the one that it stands below.
 func (s *story) startNode(e *invocation.Event) *node {
-	if s.facts == nil || s.facts.Origin != "call" && s.facts.Origin != "send" {
+	if s.below || s.facts == nil || s.facts.Origin != "call" && s.facts.Origin != "send" {
 		return nil
 	}
 	how := "called"
@@ -297,7 +302,7 @@ func (s *story) recordNode(e *invocation.Event, r *record) *node {
 		n.text = append(n.text, of(dim, " "+strings.Join(r.fields, " ")))
 	}
 	n.detail = r.detail
-	if r.says == saysRetry {
+	if r.says == saysRetry || r.says == saysPaused && r.code != "" {
 		n.error = r.code + " " + strings.Join(r.detail, "\n")
 	}
 	if extra := len(n.detail) - maxDetail; extra > 0 {

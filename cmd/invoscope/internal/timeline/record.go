@@ -82,7 +82,7 @@ func readRecord(log *invocation.LogEvent, self string) record {
 }
 
 // boring are fields that the story tells anyway, or that are shown elsewhere.
-var boring = []string{"rpc.service", "rpc.method", "restate.invocation.target"}
+var boring = []string{"rpc.service", "rpc.method", "restate.invocation.target", "restate.deployment.id"}
 
 // readJSON reads a record of a Restate server.
 func readJSON(line, self string) (r record, ok bool) {

@@ -26,7 +26,8 @@ type story struct {
 	events  []*invocation.Event    // by time
 	records []record               // of the events that are log lines
 	tries   []*attempt
-	hidden  int // log lines below the level
+	hidden  int  // log lines below the level
+	below   bool // it stands below who invoked it
 }
 
 func newStory(id string, o Options) *story { return &story{Options: o, id: id} }

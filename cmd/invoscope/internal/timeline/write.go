@@ -3,6 +3,7 @@ package timeline
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,6 +101,7 @@ type drawing struct {
 	p    *printer
 	zero time.Time // what times are relative to
 	open bool      // more may follow at the bottom of the tree
+	last string    // the last error that was drawn
 }
 
 // time is the column of a row's time; zero is none.
@@ -136,12 +138,18 @@ func (d *drawing) children(n *node, rail string) {
 		if child.kind == waiting {
 			at = time.Time{}
 		}
-		d.p.row(append([]piece{d.time(at), {dim, rail + mark}}, child.text...)...)
+		text, detail := child.text, child.detail
+		if child.error != "" && child.error == d.last {
+			text, detail = append(slices.Clip(text), piece{dim, " (the same error)"}), nil
+		} else if child.error != "" {
+			d.last = child.error
+		}
+		d.p.row(append([]piece{d.time(at), {dim, rail + mark}}, text...)...)
 		indent := rail + below
 		if child.kind == note {
 			indent += "      " // behind the level
 		}
-		for _, text := range child.detail {
+		for _, text := range detail {
 			d.p.row(d.time(time.Time{}), piece{dim, indent}, of(plain, text))
 		}
 		d.children(child, rail+below)

@@ -1,0 +1,158 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/correlate/traceql"
+	"github.com/invoscope/invoscope/tenancy"
+)
+
+// lookupHeader, and over gRPC the metadata of that name in lower case, says "off"
+// in a request that is not to be narrowed. In an answer it says what became of a
+// query for one invocation: one of the results below.
+const lookupHeader = "X-Invoscope-Lookup"
+
+// What becomes of a query for one invocation. Only a narrowed one changes on its
+// way to the engine.
+const (
+	lookupNarrowed = "narrowed"
+	lookupUnknown  = "unknown" // the index knows none of its traces
+	lookupWide     = "wide"    // the engine might refuse a range as long as its traces'
+	lookupOff      = "off"     // for the tenant, or for this request
+	lookupError    = "error"   // the index failed or took too long
+)
+
+const (
+	// lookupTimeout bounds how long a query waits for the index.
+	lookupTimeout = 50 * time.Millisecond
+	// lookupMargin is added at both ends of the range, in seconds: Tempo cuts times
+	// to seconds.
+	lookupMargin = 1
+	// lookupMaxRange is the longest range, in seconds, that Tempo searches by default
+	// (query_frontend.search.max_duration).
+	lookupMaxRange = 7 * 24 * 60 * 60
+)
+
+// search is the part of a Tempo search that narrowing changes. The range is in
+// seconds since 1970, as Tempo wants it; none is zero.
+type search struct {
+	query      string
+	start, end uint32
+}
+
+// length is that of the range, in seconds; zero if there is none.
+func (s search) length() uint32 {
+	if s.start == 0 || s.end < s.start {
+		return 0
+	}
+	return s.end - s.start
+}
+
+// tempoSearch passes a search over HTTP on to Tempo, narrowed if it asks for one
+// invocation that the index knows.
+func tempoSearch(r *Relay) handler {
+	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+		params, asked, ok := searchFromURL(req.URL)
+		if !ok {
+			return r.tempo(w, req, id)
+		}
+		narrow, ok := r.lookUp(w, req, id.Tenant, asked)
+		if !ok {
+			return r.tempo(w, req, id)
+		}
+		params.Set("q", narrow.query)
+		params.Set("start", strconv.FormatUint(uint64(narrow.start), 10))
+		params.Set("end", strconv.FormatUint(uint64(narrow.end), 10))
+		req = req.Clone(req.Context())
+		req.URL.RawQuery = params.Encode()
+		return r.tempo(w, req, id)
+	}
+}
+
+// searchFromURL reads a search the way Tempo does. It isn't ok when Tempo would
+// have something to say about it.
+func searchFromURL(u *url.URL) (params url.Values, s search, ok bool) {
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil || len(params["q"]) != 1 || params.Has("tags") {
+		return nil, search{}, false
+	}
+	s.query = params.Get("q")
+	for name, seconds := range map[string]*uint32{"start": &s.start, "end": &s.end} {
+		if text := params.Get(name); text != "" {
+			n, err := strconv.ParseUint(text, 10, 31)
+			if err != nil {
+				return nil, search{}, false
+			}
+			*seconds = uint32(n)
+		}
+	}
+	return params, s, true
+}
+
+// lookUp returns what to ask the engine for instead, if that isn't what was
+// asked. When a query is for one invocation it says in the answer's header what
+// became of it, and counts that.
+func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, asked search) (search, bool) {
+	if r.opts.Index == nil {
+		return search{}, false
+	}
+	id, ok := traceql.InvocationID(asked.query)
+	if !ok {
+		return search{}, false
+	}
+	result, narrow := lookupOff, search{}
+	if !strings.EqualFold(req.Header.Get(lookupHeader), lookupOff) && (r.opts.Lookups == nil || r.opts.Lookups(tenant)) {
+		ctx, cancel := context.WithTimeout(req.Context(), lookupTimeout)
+		defer cancel()
+		record, err := r.opts.Index.Get(ctx, tenant, id)
+		switch {
+		case err == nil:
+			narrow, result = asked.narrow(id, &record)
+		case errors.Is(err, index.ErrNotFound):
+			result = lookupUnknown
+		default:
+			result = lookupError
+			r.opts.Log.InfoContext(req.Context(), "look up an invocation", "tenant", tenant, "err", err)
+		}
+	}
+	r.metrics.lookups.WithLabelValues(result).Inc()
+	w.Header().Set(lookupHeader, result)
+	return narrow, result == lookupNarrowed
+}
+
+// narrow returns the search for the spans of an invocation in the time that its
+// traces take.
+func (s search) narrow(id correlate.InvocationID, r *index.Record) (search, string) {
+	if len(r.Traces) == 0 {
+		return s, lookupUnknown
+	}
+	from, to := r.Traces[0].From, r.Traces[0].To
+	for _, t := range r.Traces[1:] {
+		from, to = min(from, t.From), max(to, t.To)
+	}
+	if r.MoreTraces { // its traces are the latest ones; the record's own times are those of all
+		from, to = min(from, r.FirstSeen), max(to, r.LastSeen)
+	}
+	narrow := search{query: traceql.Spans(id), end: seconds(to, 1+lookupMargin)}
+	narrow.start = min(seconds(from, -lookupMargin), narrow.end-1) // Tempo skips empty ranges
+	if narrow.length() > max(lookupMaxRange, s.length()) {
+		return s, lookupWide
+	}
+	return narrow, lookupNarrowed
+}
+
+// seconds is a time, in nanoseconds since 1970, with a margin added, as Tempo takes
+// one: 31 bits, and zero is none.
+func seconds(nanoseconds, margin int64) uint32 {
+	s := nanoseconds/int64(time.Second) + margin
+	return uint32(min(max(s, 1), math.MaxInt32))
+}

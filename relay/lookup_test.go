@@ -1,0 +1,513 @@
+package relay
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/correlate/index"
+)
+
+// fakeIndex is a Reader whose Get is a function. Nothing else is asked of it.
+type fakeIndex struct {
+	index.Reader
+	get func(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, error)
+}
+
+func (f *fakeIndex) Get(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, error) {
+	return f.get(ctx, tenant, id)
+}
+
+const (
+	knownID   = "inv_1kgrqqxYVF7k5UI8elDy211i2QiKCPW4FX"
+	unknownID = "inv_1bckjJskJkwj4oyzIDLCkpNBV5j9ubtclq"
+
+	knownQuery = `{ .restate.invocation.id="` + knownID + `" }`
+	// narrowedQuery is what the engine is asked instead of knownQuery.
+	narrowedQuery = `{ span.restate.invocation.id = "` + knownID + `" }`
+	unknownQuery  = `{ .restate.invocation.id="` + unknownID + `" }`
+)
+
+// sec is a time in seconds since 1970 as the index has it.
+func sec(s float64) int64 { return int64(s * 1e9) }
+
+// trace is one of a record's.
+func trace(last byte, from, to float64) index.Trace {
+	return index.Trace{ID: index.TraceID{15: last}, From: sec(from), To: sec(to)}
+}
+
+// withRecord makes the tenant acme's index know one record.
+func (f *fixture) withRecord(t testing.TB, r index.Record) {
+	t.Helper()
+	known, err := correlate.ParseInvocationID(knownID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.relay.opts.Index = &fakeIndex{get: func(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, error) {
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > lookupTimeout {
+			t.Error("the index may take for ever")
+		}
+		if tenant != "acme" || id != known {
+			return index.Record{}, fmt.Errorf("get: %w", index.ErrNotFound)
+		}
+		return r, nil
+	}}
+}
+
+// looked is what became of the search: the answer's header and the metric.
+func (f *fixture) looked(t *testing.T, resp *http.Response, want string) {
+	t.Helper()
+	if got := resp.Header.Get(lookupHeader); got != want {
+		t.Errorf("the answer says %q, want %q", got, want)
+	}
+	if want != "" {
+		if n := testutil.ToFloat64(f.relay.metrics.lookups.WithLabelValues(want)); n != 1 {
+			t.Errorf("%v lookups are counted as %s, want 1", n, want)
+		}
+	} else if n := testutil.CollectAndCount(f.relay.metrics.lookups); n != 0 {
+		t.Errorf("lookups are counted")
+	}
+}
+
+func (f *fixture) search(rawQuery string, set ...string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, "/api/search?"+rawQuery, nil)
+	r.Header.Set("Authorization", "Bearer good")
+	for name, values := range headers(set).header() {
+		r.Header[name] = values
+	}
+	return f.do(r)
+}
+
+func TestSearchesForAnInvocationAreNarrowed(t *testing.T) {
+	const week = lookupMaxRange
+	tests := map[string]struct {
+		record     index.Record
+		start, end string // asked, if not empty
+		want       url.Values
+		result     string
+	}{
+		"one trace": {
+			index.Record{Traces: []index.Trace{trace(7, 5000.9, 5001.1)}}, "100", "200",
+			url.Values{"start": {"4999"}, "end": {"5003"}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"asked without a range": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5001)}}, "", "",
+			url.Values{"start": {"4999"}, "end": {"5003"}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"two traces": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5001), trace(8, 3000, 3001)}}, "100", "200",
+			url.Values{"start": {"2999"}, "end": {"5003"}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"more traces than are known": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5001)}, MoreTraces: true, FirstSeen: sec(1000), LastSeen: sec(6000)}, "100", "200",
+			url.Values{"start": {"999"}, "end": {"6002"}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"a trace at the beginning of time": {
+			index.Record{Traces: []index.Trace{trace(7, 0, 0)}}, "100", "200",
+			url.Values{"start": {"1"}, "end": {"2"}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"a trace in the far future": {
+			index.Record{Traces: []index.Trace{{ID: index.TraceID{15: 9}, From: math.MaxInt64 - 1, To: math.MaxInt64}}}, "100", "200",
+			url.Values{"start": {"2147483646"}, "end": {"2147483647"}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"a week": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week-3)}}, "100", "200",
+			url.Values{"start": {"4999"}, "end": {fmt.Sprint(4999 + week)}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"more than a week": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week)}}, "100", "200",
+			url.Values{"start": {"100"}, "end": {"200"}, "q": {knownQuery}}, lookupWide,
+		},
+		"more than a week, asked without a range": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week)}}, "", "",
+			url.Values{"q": {knownQuery}}, lookupWide,
+		},
+		"more than a week, but less than asked": {
+			index.Record{Traces: []index.Trace{trace(7, 5000, 5000+week)}}, "1000000", "2000000",
+			url.Values{"start": {"4999"}, "end": {fmt.Sprint(5002 + week)}, "q": {narrowedQuery}}, lookupNarrowed,
+		},
+		"no trace": {
+			index.Record{FirstSeen: sec(1), LastSeen: sec(2)}, "100", "200",
+			url.Values{"start": {"100"}, "end": {"200"}, "q": {knownQuery}}, lookupUnknown,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			asked := url.Values{"q": {knownQuery}, "limit": {"7"}, "spss": {"3"}, "x": {"a", "b"}}
+			for _, name := range []string{"limit", "spss", "x"} {
+				tt.want[name] = asked[name]
+			}
+			if tt.start != "" {
+				asked.Set("start", tt.start)
+				asked.Set("end", tt.end)
+			}
+			t.Run("HTTP", func(t *testing.T) {
+				f := newFixture(t)
+				f.withRecord(t, tt.record)
+				f.looked(t, f.search(asked.Encode()), tt.result)
+				if got := f.tempo.last().URL.Query(); got.Encode() != tt.want.Encode() {
+					t.Errorf("the engine was asked %v, want %v", got, tt.want)
+				}
+			})
+			t.Run("gRPC", func(t *testing.T) {
+				f := newFixture(t)
+				f.withRecord(t, tt.record)
+				got, resp := f.stream(t, "", frame(message(asked)))
+				f.looked(t, resp, tt.result)
+				if want := frame(message(tt.want)); !bytes.Equal(got, want) {
+					t.Errorf("the engine was asked %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// message is the tempopb.SearchRequest that says what parameters do.
+func message(params url.Values) (m []byte) {
+	number := func(field protowire.Number, name string) {
+		if text := params.Get(name); text != "" {
+			var n uint64
+			if _, err := fmt.Sscan(text, &n); err != nil {
+				panic(err)
+			}
+			m = protowire.AppendVarint(protowire.AppendTag(m, field, protowire.VarintType), n)
+		}
+	}
+	number(4, "limit")
+	number(9, "spss")
+	m = protowire.AppendString(protowire.AppendTag(m, 77, protowire.BytesType), "a field of a later version")
+	number(5, "start")
+	number(6, "end")
+	return protowire.AppendString(protowire.AppendTag(m, 8, protowire.BytesType), params.Get("q"))
+}
+
+// stream asks over gRPC with a body and returns the body that the engine got.
+func (f *fixture) stream(t *testing.T, encoding string, body []byte, set ...string) (got []byte, resp *http.Response) {
+	t.Helper()
+	f.tempo.before = func(r *http.Request) (err error) {
+		got, err = io.ReadAll(r.Body)
+		return err
+	}
+	r := httptest.NewRequest(http.MethodPost, "/tempopb.StreamingQuerier/Search", bytes.NewReader(body))
+	r.ProtoMajor, r.ProtoMinor, r.Proto = 2, 0, "HTTP/2.0"
+	for name, values := range headers(set).header() {
+		r.Header[name] = values
+	}
+	r.Header.Set("Authorization", "Bearer good")
+	r.Header.Set("Content-Type", "application/grpc")
+	if encoding != "" {
+		r.Header.Set("Grpc-Encoding", encoding)
+	}
+	resp = f.do(r)
+	return got, resp
+}
+
+var oneTrace = index.Record{Traces: []index.Trace{trace(7, 5000, 5001)}}
+
+// What isn't a search for one invocation reaches the engine byte for byte, and
+// nothing is said about it.
+func TestOtherSearchesAreLeftAlone(t *testing.T) {
+	known := "q=" + url.QueryEscape(knownQuery)
+	for _, query := range []string{
+		"", "q=%7B%7D&start=1&end=2", "q=" + url.QueryEscape(knownQuery+" | count() > 1"), "q=" + url.QueryEscape(`{ resource.restate.invocation.id="`+knownID+`" }`),
+		"tags=restate.invocation.id%3D" + knownID + "&start=1&end=2", known + "&tags=a%3Db", known + "&" + known, "query=" + url.QueryEscape(knownQuery),
+		known + "&start=x&end=2", known + "&start=-1&end=2", known + "&start=1&end=2147483648", known + "&start=1.5&end=2", known + "&a=%zz", known + ";start=1",
+	} {
+		f := newFixture(t)
+		f.withRecord(t, oneTrace)
+		f.looked(t, f.search(query), "")
+		if got := f.tempo.last().URL.RawQuery; got != query {
+			t.Errorf("the engine was asked %q, want %q", got, query)
+		}
+	}
+}
+
+func TestUnknownInvocationsAreAskedForAsTheyAre(t *testing.T) {
+	query := "x=1&start=100&q=" + url.QueryEscape(unknownQuery) + "&end=200"
+	f := newFixture(t)
+	f.withRecord(t, oneTrace)
+	f.looked(t, f.search(query), lookupUnknown)
+	if got := f.tempo.last().URL.RawQuery; got != query {
+		t.Errorf("the engine was asked %q, want %q", got, query)
+	}
+}
+
+// Two clusters produce the same invocation ids.
+func TestAnotherTenantsIndexDoesNotNarrow(t *testing.T) {
+	f := newFixture(t)
+	f.withRecord(t, oneTrace)
+	query := "q=" + url.QueryEscape(knownQuery)
+	f.looked(t, f.search(query, "Authorization", "Bearer other"), lookupUnknown)
+	if got := f.tempo.last().URL.RawQuery; got != query {
+		t.Errorf("the engine was asked %q, want %q", got, query)
+	}
+}
+
+func TestLookupsAreSwitchedOff(t *testing.T) {
+	for name, tt := range map[string]struct {
+		set    func(*fixture)
+		header string
+		result string
+	}{
+		"for the request":               {func(*fixture) {}, "off", lookupOff},
+		"for the request, in capitals":  {func(*fixture) {}, "OFF", lookupOff},
+		"for the tenant":                {func(f *fixture) { f.relay.opts.Lookups = func(tenant string) bool { return tenant != "acme" } }, "", lookupOff},
+		"for another tenant":            {func(f *fixture) { f.relay.opts.Lookups = func(tenant string) bool { return tenant == "acme" } }, "", lookupNarrowed},
+		"not at all":                    {func(*fixture) {}, "on", lookupNarrowed},
+		"for all, for want of an index": {func(f *fixture) { f.relay.opts.Index = nil }, "off", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			query := "start=100&q=" + url.QueryEscape(knownQuery)
+			for _, protocol := range []string{"HTTP", "gRPC"} {
+				f := newFixture(t)
+				f.withRecord(t, oneTrace)
+				tt.set(f)
+				var same bool
+				if protocol == "HTTP" {
+					f.looked(t, f.search(query, lookupHeader, tt.header), tt.result)
+					same = f.tempo.last().URL.RawQuery == query
+				} else {
+					body := frame(message(url.Values{"q": {knownQuery}}))
+					got, resp := f.stream(t, "", body, lookupHeader, tt.header)
+					f.looked(t, resp, tt.result)
+					same = bytes.Equal(got, body)
+				}
+				if same == (tt.result == lookupNarrowed) {
+					t.Errorf("%s: the engine was asked the same: %t", protocol, same)
+				}
+				if f.tempo.last().Header.Get(lookupHeader) != "" {
+					t.Errorf("%s: the header reached the engine", protocol)
+				}
+			}
+		})
+	}
+}
+
+func TestIndexThatFails(t *testing.T) {
+	for name, get := range map[string]func(context.Context, string, correlate.InvocationID) (index.Record, error){
+		"at once": func(context.Context, string, correlate.InvocationID) (index.Record, error) {
+			return index.Record{}, errors.New("the disk is gone")
+		},
+		"by taking too long": func(ctx context.Context, _ string, _ correlate.InvocationID) (index.Record, error) {
+			<-ctx.Done()
+			return index.Record{}, ctx.Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.relay.opts.Index = &fakeIndex{get: get}
+			query := "q=" + url.QueryEscape(knownQuery)
+			resp := f.search(query)
+			f.looked(t, resp, lookupError)
+			if got := f.tempo.last().URL.RawQuery; got != query || resp.StatusCode != http.StatusOK {
+				t.Errorf("status %d, and the engine was asked %q", resp.StatusCode, got)
+			}
+		})
+	}
+}
+
+func compressed(t *testing.T, encoding string, message []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser = gzip.NewWriter(&b)
+	if encoding == "zstd" {
+		z, err := zstd.NewWriter(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w = z
+	}
+	if _, err := w.Write(message); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	framed := frame(b.Bytes())
+	framed[0] = 1
+	return framed
+}
+
+func TestStreamedSearches(t *testing.T) {
+	asked := message(url.Values{"q": {knownQuery}, "start": {"1"}, "end": {"2"}})
+	narrowed := frame(message(url.Values{"q": {narrowedQuery}, "start": {"4999"}, "end": {"5003"}}))
+	large := message(url.Values{"q": {knownQuery + strings.Repeat(" ", maxSearch)}})
+	withTags := protowire.AppendString(protowire.AppendTag(asked, 1, protowire.BytesType), "\n\x01a\x12\x01b")
+	twice := append(message(url.Values{"q": {"{}"}}), asked...)
+	huge := binary.BigEndian.AppendUint32([]byte{0}, math.MaxUint32)
+	for name, tt := range map[string]struct {
+		encoding string
+		body     []byte
+		want     []byte // nil: as it is
+	}{
+		"plain":                         {"", frame(asked), narrowed},
+		"gzip":                          {"gzip", compressed(t, "gzip", asked), narrowed},
+		"zstd":                          {"zstd", compressed(t, "zstd", asked), narrowed},
+		"not compressed though it may":  {"gzip", frame(asked), narrowed},
+		"what follows the message":      {"", append(frame(asked), "rest"...), append(bytes.Clone(narrowed), "rest"...)},
+		"another query":                 {"", frame(message(url.Values{"q": {"{}"}})), nil},
+		"nothing":                       {"", nil, nil},
+		"half a head":                   {"", []byte{0, 0}, nil},
+		"half a message":                {"", frame(asked)[:40], nil},
+		"an empty message":              {"", frame(nil), nil},
+		"a huge message":                {"", append(huge, "begin"...), nil},
+		"too large":                     {"", frame(large), nil},
+		"too large, compressed":         {"gzip", compressed(t, "gzip", large), nil},
+		"not gzip":                      {"gzip", append([]byte{1}, frame(asked)[1:]...), nil},
+		"an encoding nobody knows":      {"brotli", append([]byte{1}, frame(asked)[1:]...), nil},
+		"compressed without an enoding": {"", compressed(t, "gzip", asked), nil},
+		"an unknown flag":               {"", append([]byte{2}, frame(asked)[1:]...), nil},
+		"not protobuf":                  {"", frame([]byte{0xff, 0xff}), nil},
+		"protobuf with junk behind":     {"", frame(append(bytes.Clone(asked), 0xff)), nil},
+		"with tags":                     {"", frame(withTags), nil},
+		"a query that is a number":      {"", frame(append(bytes.Clone(asked), 8<<3, 1)), nil},
+		"a start that is text":          {"", frame(append(bytes.Clone(asked), 5<<3|2, 1, '1')), nil},
+		"a start after 2038":            {"", frame(append(bytes.Clone(asked), 5<<3, 0x80, 0x80, 0x80, 0x80, 0x08)), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.withRecord(t, oneTrace)
+			got, resp := f.stream(t, tt.encoding, tt.body)
+			result := lookupNarrowed
+			if tt.want == nil {
+				tt.want, result = tt.body, ""
+			}
+			f.looked(t, resp, result)
+			if !bytes.Equal(got, tt.want) {
+				t.Errorf("the engine was asked %q, want %q", got, tt.want)
+			}
+		})
+	}
+	t.Run("a query twice, of which the last counts", func(t *testing.T) {
+		f := newFixture(t)
+		f.withRecord(t, oneTrace)
+		got, resp := f.stream(t, "", frame(twice))
+		f.looked(t, resp, lookupNarrowed)
+		if s, ok := searchFromMessage(got[frameHead:]); !ok || s.start != 4999 || s.query != narrowedQuery {
+			t.Errorf("the engine was asked %+v", s)
+		}
+	})
+}
+
+// A client that goes away ends its call, whatever that waits for.
+func TestStreamedSearchesThatAreGivenUp(t *testing.T) {
+	for name, body := range map[string][]byte{
+		"before the message has come": frame(message(url.Values{"q": {knownQuery}}))[:20],
+		"before there is an answer":   frame(message(url.Values{"q": {knownQuery}})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.withRecord(t, oneTrace)
+			begun, ended := make(chan struct{}), make(chan struct{})
+			f.tempo.before = func(r *http.Request) error {
+				close(begun)
+				<-r.Context().Done()
+				return r.Context().Err()
+			}
+			public := f.relay.Public()
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(ended)
+				public.ServeHTTP(w, r)
+			}))
+			server.Config.Protocols = new(http.Protocols)
+			server.Config.Protocols.SetUnencryptedHTTP2(true)
+			server.Start()
+			defer server.Close()
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			toServer, fromClient := io.Pipe()
+			defer fromClient.Close()
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/tempopb.StreamingQuerier/Search", toServer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer good")
+			req.Header.Set("Content-Type", "application/grpc")
+			client, answered := h2c(t), make(chan error, 1)
+			go func() {
+				resp, err := client.Do(req)
+				if err == nil {
+					resp.Body.Close()
+				}
+				answered <- err
+			}()
+			if _, err := fromClient.Write(body); err != nil {
+				t.Fatal(err)
+			}
+			if name == "before there is an answer" {
+				<-begun
+			}
+			cancel()
+			if err := <-answered; !errors.Is(err, context.Canceled) {
+				t.Errorf("the client got %v", err)
+			}
+			<-ended
+		})
+	}
+}
+
+// A bomb costs no more than what is looked at.
+func TestCompressedSearchesTakeLittleMemory(t *testing.T) {
+	f := newFixture(t)
+	f.withRecord(t, oneTrace)
+	bomb := frame(zstdFrame(20, 3000)) // 375 MiB of zeros in 12 KiB
+	bomb[0] = 1
+	var got []byte
+	took := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			got, _ = f.stream(t, "zstd", bomb)
+		}
+	}).AllocedBytesPerOp()
+	if !bytes.Equal(got, bomb) || took > 16<<20 {
+		t.Errorf("took %d MiB", took>>20)
+	}
+}
+
+// FuzzSearchMessage narrows messages: what is read of the result is what was to be
+// in it, and the rest is as it was.
+func FuzzSearchMessage(f *testing.F) {
+	f.Add(message(url.Values{"q": {knownQuery}, "start": {"1"}, "end": {"2"}, "limit": {"20"}}))
+	f.Add([]byte{8 << 3, 1})
+	f.Fuzz(func(t *testing.T, asked []byte) {
+		if _, ok := searchFromMessage(asked); !ok {
+			return
+		}
+		want := search{query: knownQuery, start: 3, end: 4}
+		once := want.message(asked)
+		if got, ok := searchFromMessage(once); !ok || got != want {
+			t.Errorf("%q: %+v, %t", once, got, ok)
+		}
+		if again := want.message(once); !bytes.Equal(again, once) {
+			t.Errorf("%q, then %q", once, again)
+		}
+	})
+}
+
+func BenchmarkNarrowedSearch(b *testing.B) {
+	f := newFixture(b)
+	f.withRecord(b, oneTrace)
+	query := url.Values{"q": {knownQuery}, "limit": {"20"}, "spss": {"3"}, "start": {"100"}, "end": {"200"}}.Encode()
+	b.ReportAllocs()
+	for b.Loop() {
+		f.search(query)
+		f.tempo.seen = f.tempo.seen[:0]
+	}
+}

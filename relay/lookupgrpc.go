@@ -1,0 +1,175 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"math"
+	"net/http"
+
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/tenancy"
+)
+
+const (
+	// frameHead is the length of what precedes a gRPC message: whether it is
+	// compressed, and its length.
+	frameHead = 5
+	// maxSearch bounds a search that is looked at, in bytes, both as it came and
+	// decompressed. One for an invocation takes a hundred.
+	maxSearch = 16 << 10
+)
+
+// The fields of tempopb.SearchRequest that are read or changed.
+const (
+	fieldTags  protowire.Number = 1
+	fieldStart protowire.Number = 5
+	fieldEnd   protowire.Number = 6
+	fieldQuery protowire.Number = 8
+)
+
+// tempoStreamingSearch is tempoSearch for the gRPC method.
+func tempoStreamingSearch(r *Relay) handler {
+	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+		if r.opts.Index == nil {
+			return r.tempo(w, req, id)
+		}
+		read, message := readMessage(req.Body, req.Header.Get("Grpc-Encoding"))
+		if asked, ok := searchFromMessage(message); ok {
+			if narrow, ok := r.lookUp(w, req, id.Tenant, asked); ok {
+				read = frame(narrow.message(message))
+			}
+		}
+		req = req.Clone(req.Context())
+		req.Body = &prefixed{Reader: io.MultiReader(bytes.NewReader(read), req.Body), Closer: req.Body}
+		req.ContentLength = -1
+		return r.tempo(w, req, id)
+	}
+}
+
+// prefixed is a body of which some was read.
+type prefixed struct {
+	io.Reader
+	io.Closer
+}
+
+// readMessage reads the first message of a gRPC body. It returns the bytes that it
+// read and the message, which is nil if it is too large, is cut off or can't be
+// decompressed. An error of the body comes again to who reads on.
+func readMessage(body io.Reader, encoding string) (read, message []byte) {
+	read = make([]byte, frameHead)
+	n, err := io.ReadFull(body, read)
+	if err != nil {
+		return read[:n], nil
+	}
+	length := binary.BigEndian.Uint32(read[1:])
+	if length > maxSearch {
+		return read, nil
+	}
+	read = append(read, make([]byte, length)...)
+	n, err = io.ReadFull(body, read[frameHead:])
+	if err != nil {
+		return read[:frameHead+n], nil
+	}
+	switch read[0] {
+	case 0:
+		return read, read[frameHead:]
+	case 1:
+		return read, decompressed(read[frameHead:], encoding)
+	}
+	return read, nil
+}
+
+// decompressed returns nil for what can't be decompressed, or is too large.
+func decompressed(compressed []byte, name string) []byte {
+	compressor := encoding.GetCompressor(name)
+	if compressor == nil {
+		return nil
+	}
+	reader, err := compressor.Decompress(bytes.NewReader(compressed))
+	if err != nil {
+		return nil
+	}
+	if closer, ok := reader.(io.Closer); ok {
+		defer closer.Close()
+	}
+	message, err := io.ReadAll(io.LimitReader(reader, maxSearch+1))
+	if err != nil || len(message) > maxSearch {
+		return nil
+	}
+	return message
+}
+
+// frame is a body with an uncompressed message, which may be sent whatever the
+// call's encoding is.
+func frame(message []byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+}
+
+// searchFromMessage reads a tempopb.SearchRequest. Of a field that comes twice the
+// last counts. It isn't ok when Tempo would have something to say about it.
+func searchFromMessage(message []byte) (s search, ok bool) {
+	ok = eachField(message, func(f field) bool {
+		switch f.number {
+		case fieldTags:
+			return false
+		case fieldStart:
+			return f.seconds(&s.start)
+		case fieldEnd:
+			return f.seconds(&s.end)
+		case fieldQuery:
+			query, n := protowire.ConsumeString(f.value)
+			s.query = query
+			return f.kind == protowire.BytesType && n == len(f.value)
+		}
+		return true
+	})
+	return s, ok
+}
+
+// message is a tempopb.SearchRequest that is another one but for what was narrowed.
+func (s search) message(asked []byte) []byte {
+	var m []byte
+	eachField(asked, func(f field) bool {
+		if f.number != fieldQuery && f.number != fieldStart && f.number != fieldEnd {
+			m = append(m, f.all...)
+		}
+		return true
+	})
+	m = protowire.AppendVarint(protowire.AppendTag(m, fieldStart, protowire.VarintType), uint64(s.start))
+	m = protowire.AppendVarint(protowire.AppendTag(m, fieldEnd, protowire.VarintType), uint64(s.end))
+	return protowire.AppendString(protowire.AppendTag(m, fieldQuery, protowire.BytesType), s.query)
+}
+
+// field is one field of a message: all its bytes, and those of its value.
+type field struct {
+	number     protowire.Number
+	kind       protowire.Type
+	all, value []byte
+}
+
+// seconds reads the field as a time that Tempo takes, of 31 bits.
+func (f field) seconds(into *uint32) bool {
+	v, n := protowire.ConsumeVarint(f.value)
+	*into = uint32(v)
+	return f.kind == protowire.VarintType && n == len(f.value) && v <= math.MaxInt32
+}
+
+// eachField calls visit for each field of a message until that returns false. It
+// reports whether it came to the end.
+func eachField(message []byte, visit func(field) bool) bool {
+	for len(message) > 0 {
+		number, kind, tag := protowire.ConsumeTag(message)
+		if tag < 0 {
+			return false
+		}
+		n := protowire.ConsumeFieldValue(number, kind, message[tag:])
+		if n < 0 || !visit(field{number, kind, message[:tag+n], message[tag : tag+n]}) {
+			return false
+		}
+		message = message[tag+n:]
+	}
+	return true
+}
