@@ -35,7 +35,10 @@ func (m *byTenant) Append(ctx context.Context, tenant string, req queue.Request)
 // Requests share memory one after another; nothing of one may show in another.
 func TestNothingOfARequestIsInAnother(t *testing.T) {
 	logs, traces := byTenant{kept: map[string]*memory{}}, byTenant{kept: map[string]*memory{}}
-	in, err := New(Options{Logs: &logs, Traces: &traces, TenantKey: "tenant", MaxBytes: 1 << 20, Registerer: prometheus.NewRegistry()})
+	in, err := New(Options{
+		Logs: &logs, Traces: &traces, TenantKey: "tenant", MaxBytes: 1 << 20, Registerer: prometheus.NewRegistry(),
+		ContinuationLines: true, TraceOf: traceOf,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,12 +67,12 @@ const refusedPause = 20 * time.Millisecond
 
 // send runs the load and adds up what its workers saw.
 func (l load) send(ctx context.Context, requests []request) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.Duration)
-	defer cancel()
 	senders, err := l.senders()
 	if err != nil {
 		return outcome{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.Duration)
+	defer cancel()
 	workers := make([]*worker, len(senders))
 	var next atomic.Int64
 	var due chan time.Time
@@ -125,7 +125,8 @@ func pace(ctx context.Context, rate float64, due chan<- time.Time) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	start := time.Now()
-	for sent := 0.0; ; {
+	due <- start
+	for sent := 1.0; ; {
 		select {
 		case <-ctx.Done():
 			return
