@@ -163,7 +163,6 @@ func (m multiline) checkErrors(t *testing.T, c harness.Client, query string, fou
 func throughPipe(t *testing.T, c harness.Client, records []string, label string) {
 	t.Helper()
 	cmd := c.Ship(t, "way="+label)
-	cmd.Args = append(cmd.Args, "--state-dir", t.TempDir())
 	cmd.Stdin = strings.NewReader(strings.Join(records, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("invoscope ship: %v\n%s", err, out)
