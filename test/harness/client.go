@@ -65,17 +65,15 @@ func (c Client) LogLines(t testing.TB, query string) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(out, "\n"), "\n"), nil
 }
 
-// Ship is "invoscope ship --file -" with a label for each "key=value". The
-// caller gives it a Stdin and runs it.
+// Ship is "invoscope ship --file -" with a label for each "key=value" and a state
+// directory of its own. The caller gives it a Stdin and runs it.
 func (c Client) Ship(t testing.TB, labels ...string) *exec.Cmd {
 	t.Helper()
-	args := []string{"ship", "--state-dir", t.TempDir(), "--url", c.URL, "--token-file", c.TokenFile, "--file", "-"}
+	args := []string{"ship", "--url", c.URL, "--token-file", c.TokenFile, "--state-dir", t.TempDir(), "--file", "-"}
 	for _, label := range labels {
 		args = append(args, "--label", label)
 	}
-	cmd := exec.Command(Binary(t, "invoscope"), args...)
-	cmd.Dir = t.TempDir() // it keeps its buffer in ./data
-	return cmd
+	return exec.Command(Binary(t, "invoscope"), args...)
 }
 
 // Search returns the ids of the traces of the last hour that a TraceQL query
