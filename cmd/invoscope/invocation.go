@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -97,10 +98,15 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // wholeID is an id that isn't cut short.
 var wholeID = regexp.MustCompile(`^inv_1[0-9A-Za-z]{33}$`)
 
+const idBegins = "inv_1"
+
 // resolve returns the id that begins with prefix.
 func (s session) resolve(ctx context.Context, prefix string) (string, error) {
 	if wholeID.MatchString(prefix) {
 		return prefix, nil
+	}
+	if !strings.HasPrefix(prefix, idBegins) && !strings.HasPrefix(idBegins, prefix) {
+		return "", codedError{fmt.Errorf("%q is not an invocation's id: they begin with %s", prefix, idBegins), exitUsage}
 	}
 	const shown = 3
 	var matches []string
@@ -145,6 +151,10 @@ func (s session) explain(err error, id string) error {
 		case http.StatusForbidden:
 			return fmt.Errorf("%w (the token needs the scopes invocations:read, logs:read and traces:read)", err)
 		}
+	}
+	var unreachable *net.OpError
+	if errors.As(err, &unreachable) && unreachable.Op == "dial" {
+		return fmt.Errorf("%w (does Invoscope run there?)", err)
 	}
 	return err
 }

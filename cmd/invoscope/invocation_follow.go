@@ -77,6 +77,9 @@ func (c *invocationFollowCmd) stream(g *globals, s session, live *timeline.Live,
 			failures = 0
 			wait.Reset()
 		}
+		if g.ctx.Err() != nil {
+			return g.ctx.Err()
+		}
 		var refused *client.StatusError
 		if failures++; errors.As(err, &refused) && refused.Status < http.StatusInternalServerError || failures > maxRetries {
 			return s.explain(err, live.ID())

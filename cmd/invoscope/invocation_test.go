@@ -287,7 +287,8 @@ func TestInvocationErrorsAreReadable(t *testing.T) {
 		"an unknown prefix": {args: []string{"timeline", "inv_1zzz"}, says: "no invocation inv_1zzz", code: exitNotFound},
 		"no token":          {args: []string{"show", unknown, "--token-file", "/nowhere/token"}, says: "read token file", code: 1},
 		"a bad address":     {args: []string{"show", unknown, "--url", "localhost:3100"}, says: `want http://HOST:PORT`, code: 1},
-		"nobody there":      {args: []string{"list", "--url", "http://127.0.0.1:1"}, says: "ask Invoscope: ", code: 1},
+		"nobody there":      {args: []string{"list", "--url", "http://127.0.0.1:1"}, says: "(does Invoscope run there?)", code: 1},
+		"no id":             {args: []string{"show", "Greeter/greet"}, says: `"Greeter/greet" is not an invocation's id`, code: exitUsage},
 		"a token elsewhere": {args: []string{"list", "--token-file", ""}, says: "no token for http://127.0.0.1:", code: 1},
 		"interrupted":       {ctx: ended, args: []string{"follow", "{order}"}, says: "interrupted", code: exitInterrupted},
 	} {
