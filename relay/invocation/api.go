@@ -45,7 +45,7 @@ func (a *API) Show(w http.ResponseWriter, r *http.Request, tenant string) error 
 	}
 	rel, err := a.opts.Index.Relations(r.Context(), tenant, &rec, maxCallees)
 	if err != nil {
-		return fmt.Errorf("find whom the invocation is related to: %w", err)
+		return indexFault(err)
 	}
 	return writeJSON(w, facts(&rec, &rel))
 }
@@ -60,9 +60,14 @@ func (a *API) record(ctx context.Context, tenant string, id correlate.Invocation
 		return rec, fault.New(fault.NotFound, "nothing is known of the invocation "+id.String())
 	}
 	if err != nil {
-		return rec, fmt.Errorf("read the index: %w", err)
+		return rec, indexFault(err)
 	}
 	return rec, nil
+}
+
+// indexFault is an index that can't answer, as a client sees it.
+func indexFault(err error) error {
+	return &fault.Error{Kind: fault.Unavailable, Message: "the invocation index can't be asked, try again", RetryAfter: retryUnavailable, Cause: err}
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

@@ -50,7 +50,7 @@ func (a *API) cast(ctx context.Context, tenant string, id correlate.InvocationID
 	}
 	rel, err := a.opts.Index.Relations(ctx, tenant, &rec, maxCast)
 	if err != nil {
-		return nil, fmt.Errorf("find whom the invocation is related to: %w", err)
+		return nil, indexFault(err)
 	}
 	c := &cast{
 		self: rec, members: map[correlate.InvocationID]string{},
@@ -128,7 +128,7 @@ func (a *API) addCallers(ctx context.Context, tenant string, c *cast, rel index.
 			return err
 		}
 		if rel, err = a.opts.Index.Relations(ctx, tenant, &rec, 1); err != nil {
-			return fmt.Errorf("find who invoked a caller: %w", err)
+			return indexFault(err)
 		}
 	}
 	return nil
@@ -153,7 +153,7 @@ func (a *API) addCallees(ctx context.Context, tenant string, c *cast, rel index.
 				}
 				next, err := a.opts.Index.Relations(ctx, tenant, &rec, maxCast)
 				if err != nil {
-					return fmt.Errorf("find whom a callee invoked: %w", err)
+					return indexFault(err)
 				}
 				below = append(below, next)
 			}
@@ -178,7 +178,7 @@ func (a *API) addRelative(ctx context.Context, tenant string, c *cast, id correl
 		return rec, false, nil
 	}
 	if err != nil {
-		return rec, false, fmt.Errorf("read the index: %w", err)
+		return rec, false, indexFault(err)
 	}
 	from, to := a.extent(&rec)
 	c.add(&rec, relation, from, to)
