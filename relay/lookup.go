@@ -25,7 +25,7 @@ const lookupHeader = "X-Invoscope-Lookup"
 // way to the engine.
 const (
 	lookupNarrowed = "narrowed"
-	lookupUnknown  = "unknown" // the index knows none of its traces
+	lookupUnknown  = "unknown" // the index knows no trace that it ran in
 	lookupWide     = "wide"    // the engine might refuse a range as long as its traces'
 	lookupOff      = "off"     // for the tenant, or for this request
 	lookupError    = "error"   // the index failed or took too long
@@ -132,7 +132,7 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 // narrow returns the search for the spans of an invocation in the time that its
 // traces take.
 func (s search) narrow(id correlate.InvocationID, r *index.Record) (search, string) {
-	if len(r.Traces) == 0 {
+	if r.MainTrace() == (index.TraceID{}) { // the index came too late, or is early
 		return s, lookupUnknown
 	}
 	from, to := r.Traces[0].From, r.Traces[0].To

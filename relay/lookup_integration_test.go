@@ -112,7 +112,7 @@ func (s *site) push(t *testing.T, tenant, id string, ago time.Duration) {
 	r := s.known[tenant][parsed]
 	r.ID = parsed
 	r.Traces = append(r.Traces, index.Trace{
-		ID: index.TraceID(span.TraceID()), From: int64(span.StartTimestamp()), To: int64(span.EndTimestamp()),
+		ID: index.TraceID(span.TraceID()), Main: true, From: int64(span.StartTimestamp()), To: int64(span.EndTimestamp()),
 	})
 	s.known[tenant][parsed] = r
 }

@@ -41,10 +41,15 @@ search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:
 | result | the search is | because |
 |---|---|---|
 | ` + "`narrowed`" + ` | changed | |
-| ` + "`unknown`" + ` | as it came | the index knows no trace of the id in this tenant |
+| ` + "`unknown`" + ` | as it came | the index knows no trace in which the invocation ran, in this tenant |
 | ` + "`wide`" + ` | as it came | its traces take longer than a week, which Tempo may refuse, and than the range asked for |
 | ` + "`off`" + ` | as it came | the request has the header ` + "`X-Invoscope-Lookup: off`" + `, or lookups are off for the tenant |
 | ` + "`error`" + ` | as it came | the index failed, or took longer than 50 ms |
+
+A Tempo that you run yourself enters spans that reach it later than
+` + "`storage.trace.wal.ingestion_time_range_slack`" + ` (2 minutes by default; the embedded one has its
+retention there) under the time at which they came, where a search for their own time
+doesn't look. Raise it, or turn lookups off.
 `
 
 // TestEndpointsAreDocumented keeps docs/endpoints.md what the table says.

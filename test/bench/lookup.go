@@ -17,15 +17,18 @@ import (
 )
 
 const (
-	// lookupHours is one more than Grafana's "last 24 hours", whose first hour is
-	// never whole.
+	// lookupHours is one more than Grafana's "last 24 hours", which has half an hour
+	// less by the time that we ask.
 	lookupHours = 25
-	lookupSpans = 1_050_000
+	// lookupSpread is how much of each hour has spans, so that the blocks' times
+	// don't overlap.
+	lookupSpread = 50 * time.Minute
+	lookupSpans  = 1_050_000
 	// lookupBlocks is how many blocks a search of 24 hours has to look at.
 	lookupBlocks = 24
-	// backendAfter is how long Tempo leaves a search to its ingester's copies of
-	// blocks (query_backend_after), with some room.
-	backendAfter = 20 * time.Minute
+	// lookupAgo is when the last hour ends. Its spans are older than Tempo leaves to
+	// its ingester's copies of blocks, 15 minutes (query_backend_after).
+	lookupAgo = 10 * time.Minute
 	// lookupSenders is how many requests of spans are under way at a time.
 	lookupSenders = 4
 	// daemonTenant is whom the daemon's own token is for.
@@ -70,6 +73,7 @@ type lookup struct {
 }
 
 func (l *lookup) data() string { return filepath.Join(l.dir, "data") }
+
 func (l *lookup) start(ctx context.Context) (err error) {
 	if l.daemon, l.info, err = startDaemon(ctx, l.opts, l.dir, nil); err != nil {
 		return err
@@ -96,13 +100,13 @@ func (l *lookup) fill(ctx context.Context) error {
 	}
 	defer l.daemon.stop()
 	defer l.tempo.CloseIdleConnections()
-	end := time.Now().Add(-backendAfter).Truncate(time.Hour)
+	end := time.Now().Add(-lookupAgo)
 	for h := range lookupHours {
 		from := end.Add(time.Duration(h-lookupHours) * time.Hour)
 		if err := l.fillHour(ctx, from); err != nil {
 			return fmt.Errorf("fill the hour from %v: %w", from, err)
 		}
-		fmt.Fprintln(l.opts.progress, time.Now().Format(time.TimeOnly), l.spans, "spans sent, up to", from.Add(time.Hour))
+		fmt.Fprintln(l.opts.progress, time.Now().Format(time.TimeOnly), l.spans, "spans sent, up to", from.Add(lookupSpread).Format(time.DateTime))
 	}
 	return l.stored(ctx)
 }
@@ -116,7 +120,7 @@ func (l *lookup) fillHour(ctx context.Context, from time.Time) error {
 	}
 	var spans int
 	for spans < lookupSpans/lookupHours && errs[lookupSenders] == nil {
-		b, err := l.replay.batch(from, 50*time.Minute)
+		b, err := l.replay.batch(from, lookupSpread)
 		errs[lookupSenders] = err
 		spans += b.spans
 		l.count(b)
@@ -128,7 +132,7 @@ func (l *lookup) fillHour(ctx context.Context, from time.Time) error {
 		return err
 	}
 	// The queue delivers a tenant's requests in order: once the last has arrived, all have.
-	last, err := l.replay.batch(from, 50*time.Minute)
+	last, err := l.replay.batch(from, lookupSpread)
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,9 @@ func (l *lookup) fillHour(ctx context.Context, from time.Time) error {
 func (l *lookup) count(b batch) {
 	l.spans += b.spans
 	l.traces += b.traces
-	l.sample = append(l.sample, b.invocations[rand.IntN(len(b.invocations))])
+	if i := b.invocations[rand.IntN(len(b.invocations))]; i.ran {
+		l.sample = append(l.sample, i)
+	}
 }
 
 func (l *lookup) send(ctx context.Context, batches <-chan batch) (failure error) {
@@ -178,7 +184,7 @@ func (l *lookup) cut(ctx context.Context, last batch) error {
 	for _, i := range last.invocations {
 		for id := range i.traces {
 			err := poll(ctx, time.Minute, func() error {
-				_, err := l.ask(ctx, l.tempo, "http://tempo/api/traces/"+id, http.StatusOK)
+				_, _, err := l.ask(ctx, l.tempo, "http://tempo/api/traces/"+id, http.StatusOK)
 				return err
 			})
 			if err != nil {
@@ -186,7 +192,7 @@ func (l *lookup) cut(ctx context.Context, last batch) error {
 			}
 		}
 	}
-	_, err := l.ask(ctx, l.tempo, "http://tempo/flush?tenant="+daemonTenant, http.StatusNoContent)
+	_, _, err := l.ask(ctx, l.tempo, "http://tempo/flush?tenant="+daemonTenant, http.StatusNoContent)
 	return err
 }
 
@@ -242,11 +248,11 @@ func (l *lookup) settle(ctx context.Context) (blocks int, err error) {
 	return blocks, l.start(ctx)
 }
 
-// ask returns the answer to a GET.
-func (l *lookup) ask(ctx context.Context, client *http.Client, url string, want int, headers ...string) ([]byte, error) {
+// ask returns the answer to a GET, and what it says of a lookup.
+func (l *lookup) ask(ctx context.Context, client *http.Client, url string, want int, headers ...string) (body []byte, looked string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, "", fmt.Errorf("ask %s: %w", url, err)
 	}
 	if client == l.tempo {
 		req.Header.Set("X-Scope-OrgID", daemonTenant)
@@ -259,15 +265,15 @@ func (l *lookup) ask(ctx context.Context, client *http.Client, url string, want 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err // names method and URL
+		return nil, "", err // names method and URL
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err = io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != want {
 		err = errors.New(resp.Status + ": " + string(body[:min(len(body), 200)]))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, "", fmt.Errorf("ask %s: %w", url, err)
 	}
-	return body, nil
+	return body, resp.Header.Get("X-Invoscope-Lookup"), nil
 }

@@ -33,7 +33,8 @@ type asker struct {
 
 	took   []time.Duration
 	found  int
-	blocks int // of the last answer's, how many Tempo looked at
+	slow   int // lookups given up, which the index took too long for
+	blocks int // that Tempo looked at for the last answer
 }
 
 // published is the query of Grafana's derived field, as documented.
@@ -93,7 +94,7 @@ func (l *lookup) measure(ctx context.Context, stdout io.Writer) error {
 		}
 		if asked++; asked == lookupWarm {
 			for _, a := range askers {
-				a.found = 0
+				a.found, a.slow = 0, 0
 			}
 		}
 		if asked%100 == 0 {
@@ -103,7 +104,15 @@ func (l *lookup) measure(ctx context.Context, stdout io.Writer) error {
 	if blocks := askers[0].blocks; blocks < lookupBlocks {
 		return fmt.Errorf("a search of 24 hours looked at %d blocks, want %d", blocks, lookupBlocks)
 	}
-	return printAskers(stdout, askers)
+	if err := printAskers(stdout, askers); err != nil {
+		return err
+	}
+	for _, a := range askers {
+		if a.found+a.slow < len(a.took) {
+			return fmt.Errorf("%s: %d of %d were found, and %d lookups were too slow", a.name, a.found, len(a.took), a.slow)
+		}
+	}
+	return nil
 }
 
 // one asks once, and looks whether just the invocation's traces were found.
@@ -114,7 +123,7 @@ func (l *lookup) one(ctx context.Context, a *asker, i *invocation) (time.Duratio
 		"start": {strconv.FormatInt(from.Unix(), 10)}, "end": {strconv.FormatInt(to.Unix(), 10)},
 	}.Encode()
 	start := time.Now()
-	body, err := l.ask(ctx, a.client, question, http.StatusOK, a.headers...)
+	body, looked, err := l.ask(ctx, a.client, question, http.StatusOK, a.headers...)
 	took := time.Since(start)
 	if err != nil {
 		return 0, err
@@ -136,8 +145,11 @@ func (l *lookup) one(ctx context.Context, a *asker, i *invocation) (time.Duratio
 		// Tempo leaves leading zeros out.
 		all = all && i.traces[strings.Repeat("0", max(0, 32-len(trace.TraceID)))+trace.TraceID]
 	}
-	if all {
+	switch {
+	case all:
 		a.found++
+	case looked == "error":
+		a.slow++
 	}
 	return took, nil
 }
@@ -145,11 +157,11 @@ func (l *lookup) one(ctx context.Context, a *asker, i *invocation) (time.Duratio
 // printAskers prints each asker beside the first.
 func printAskers(w io.Writer, askers []*asker) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "asked\tfound\tblocks\tp50\tp99\tp50 ratio\tp99 ratio\t")
+	fmt.Fprintln(table, "asked\tfound\ttoo slow\tblocks\tp50\tp99\tp50 ratio\tp99 ratio\t")
 	p50, p99 := quantile(askers[0].took, 0.5), quantile(askers[0].took, 0.99)
 	for _, a := range askers {
 		mine50, mine99 := quantile(a.took, 0.5), quantile(a.took, 0.99)
-		fmt.Fprintf(table, "%s\t%d/%d\t%d\t%s\t%s\t%.1f\t%.1f\t\n", a.name, a.found, len(a.took), a.blocks,
+		fmt.Fprintf(table, "%s\t%d/%d\t%d\t%d\t%s\t%s\t%.1f\t%.1f\t\n", a.name, a.found, len(a.took), a.slow, a.blocks,
 			milliseconds(mine50), milliseconds(mine99), p50.Seconds()/mine50.Seconds(), p99.Seconds()/mine99.Seconds())
 	}
 	return table.Flush()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -17,6 +18,7 @@ type invocation struct {
 	id       string
 	traces   map[string]bool // their ids, in hexadecimal
 	from, to time.Time       // of its spans
+	ran      bool            // more than its ingress was sent
 }
 
 // replay gives the recorded traces over and over, each time with new trace, span
@@ -78,6 +80,7 @@ func (i *invocation) see(span ptrace.Span) {
 		i.to = to
 	}
 	i.traces[span.TraceID().String()] = true
+	i.ran = i.ran || !strings.HasPrefix(span.Name(), "ingress ")
 }
 
 // freshInvocationID is a random id. Its two numbers are in range when their first

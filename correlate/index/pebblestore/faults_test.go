@@ -191,7 +191,7 @@ func useUntilError(t *testing.T, disk vfs.FS) map[int]string {
 		return synced
 	}
 	defer func() { _ = s.Close() }()
-	pad := string(make([]byte, 32<<10))
+	pad := string(make([]byte, 8<<10))
 	for round := range 3 {
 		written := map[int]string{}
 		for n := range 4 {
@@ -213,7 +213,7 @@ func useUntilError(t *testing.T, disk vfs.FS) map[int]string {
 // TestPowerLoss loses what was not synced, in part.
 func TestPowerLoss(t *testing.T) {
 	const updates = 200
-	for seed := range int64(20) {
+	for seed := range int64(8) {
 		random := rand.New(rand.NewPCG(uint64(seed), 0))
 		disk := vfs.NewCrashableMem()
 		s := mustOpen(t, disk)

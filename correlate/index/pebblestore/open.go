@@ -32,16 +32,18 @@ const (
 	defaultCacheBytes = 32 << 20
 	memTableBytes     = 8 << 20
 	openFiles         = 128
-	blockBytes        = 16 << 10
+	blockBytes        = 8 << 10
 	bloomBitsPerKey   = 10
+	maxTableMiB       = 32
 )
 
 // Open opens the store in a directory that no other process has open. Damaged files
 // are [ErrCorrupt].
 func Open(o Options) (*Store, error) { return open(o, vfs.Default, newGuard(o.Log)) }
 
-func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
-	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks()}
+// open is Open on another file system, with settings changed by tests.
+func open(o Options, disk vfs.FS, g *guard, settings ...func(*pebble.Options)) (*Store, error) {
+	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks(), stopping: make(chan struct{})}
 	if err := disk.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the index store: %w", err)
 	}
@@ -52,6 +54,9 @@ func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
 	options := pebbleOptions(o, guardFS{disk, g})
 	options.Logger = logger{g}
 	options.EventListener = listener(g, s.metrics)
+	for _, set := range settings {
+		set(options)
+	}
 	if s.db, err = openPebble(g, o.Dir, options); err != nil {
 		s.metrics.unregister()
 		return nil, fmt.Errorf("open the index store %s: %w", o.Dir, err)
@@ -77,10 +82,11 @@ func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
 	}
 	options.Experimental.FileCacheShards = 2
 	for i := range options.Levels {
+		options.TargetFileSizes[i] = min(int64(2)<<i, maxTableMiB) << 20
 		options.Levels[i] = pebble.LevelOptions{
 			BlockSize:    blockBytes,
 			FilterPolicy: bloom.FilterPolicy(bloomBitsPerKey),
-			Compression:  func() *sstable.CompressionProfile { return sstable.ZstdCompression },
+			Compression:  func() *sstable.CompressionProfile { return sstable.BalancedCompression },
 		}
 	}
 	return options
@@ -138,6 +144,7 @@ func isDamage(err error) bool {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.metrics.unregister()
+		close(s.stopping)
 		full := s.guard.fullness()
 		done := make(chan error, 1)
 		go func() { done <- s.closePebble() }()
