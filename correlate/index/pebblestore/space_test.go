@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/invoscope/invoscope/correlate/index/indextest"
@@ -31,5 +32,23 @@ func TestSpaceOfDeleted(t *testing.T) {
 	}
 	if got, want := size(), full*kept/invocations; got > 2*want {
 		t.Errorf("%d bytes of %d remain of a tenth of the records", got, full)
+	}
+}
+
+func TestCloseEndsCompact(t *testing.T) {
+	s, err := Open(testOptions(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (indextest.Load{Store: s}).Fill(t.Context(), 5000); err != nil {
+		t.Fatal(err)
+	}
+	compacted := make(chan error, 1)
+	go func() { compacted <- s.Compact(t.Context()) }()
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-compacted; err != nil && !errors.Is(err, errClosed) {
+		t.Errorf("compact: %v", err)
 	}
 }
