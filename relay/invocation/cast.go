@@ -80,12 +80,10 @@ func (c *cast) add(rec *index.Record, relation string, from, to int64) {
 	c.from, c.to = max(0, min(c.from, from)), max(c.to, to)
 	c.members[rec.ID] = relation
 	c.ids = append(c.ids, rec.ID)
-	c.known[index.SpanID(rec.ID.UUID[8:])] = rec.ID // of its start span
+	c.know(index.SpanID(rec.ID.UUID[8:]), rec.ID) // its start span
+	c.know(rec.Ingress.Value, rec.ID)
 	for _, span := range rec.Attempts {
-		c.known[span] = rec.ID
-	}
-	if rec.Ingress.Value != (index.SpanID{}) {
-		c.known[rec.Ingress.Value] = rec.ID
+		c.know(span, rec.ID)
 	}
 	for _, main := range []bool{true, false} {
 		for _, t := range rec.Traces {
@@ -94,6 +92,15 @@ func (c *cast) add(rec *index.Record, relation string, from, to int64) {
 			}
 		}
 	}
+}
+
+// know notes whose a span is, for when the span itself wasn't seen. Of one that
+// two invocations claim nothing is known.
+func (c *cast) know(span index.SpanID, id correlate.InvocationID) {
+	if other, claimed := c.known[span]; span == (index.SpanID{}) || claimed && other != id {
+		id = none
+	}
+	c.known[span] = id
 }
 
 func (c *cast) addTrace(t traceRange) {
