@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,10 +40,14 @@ var errClosed = errors.New("the index in Redis is closed")
 // errURL doesn't wrap what the parser says, which may quote the password.
 var errURL = errors.New("the URL isn't redis(s)://[user:password@]host[:port][/db]")
 
-// Open connects to a Redis, which must answer.
+// Open connects to a Redis. One that can't be reached now may be later: that is
+// logged, and tried again whenever the store is used. One that answers and won't do is
+// an error.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
-		named: map[string]time.Time{},
+		opts:       o,
+		connecting: make(chan struct{}, 1),
+		named:      map[string]time.Time{},
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "invoscope_redisstore_conflicts_total",
 			Help: "Updates of the index that began anew because another replica wrote the same.",
@@ -49,15 +55,26 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	setLogger.Do(func() { redis.SetLogger(logger{o.Log}) })
 	client, err := connect(ctx, o)
-	if err != nil {
+	switch {
+	case isAway(err):
+		o.Log.Error("the index in Redis can't be reached yet", "err", err)
+	case err != nil:
 		return nil, fmt.Errorf("open the index in Redis: %w", err)
+	default:
+		s.client = client
 	}
 	if err := o.Registerer.Register(s.conflicts); err != nil {
-		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), client.Close())
+		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), s.closeClient())
 	}
-	s.client = client
 	s.unregister = func() { o.Registerer.Unregister(s.conflicts) }
 	return s, nil
+}
+
+// isAway reports whether err says that the server couldn't be reached, or isn't ready.
+func isAway(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) ||
+		err != nil && strings.Contains(err.Error(), "LOADING")
 }
 
 func connect(ctx context.Context, o Options) (redis.UniversalClient, error) {
@@ -154,10 +171,11 @@ func olderThan(version, than string) bool {
 // acknowledged all that was written before. When that is on a disk is up to the
 // server (appendfsync).
 func (s *Store) Sync(ctx context.Context) error {
-	if err := s.usable(ctx); err != nil {
+	client, err := s.usable(ctx)
+	if err != nil {
 		return err
 	}
-	if err := s.client.Ping(ctx).Err(); err != nil {
+	if err := client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return nil
@@ -169,16 +187,17 @@ func (s *Store) Compact(ctx context.Context) error { return s.Sync(ctx) }
 // Bytes implements [index.Store]: the memory that the server uses, or all masters
 // of a cluster, also for other things than the index. It takes one command each.
 func (s *Store) Bytes(ctx context.Context) (int64, error) {
-	if err := s.usable(ctx); err != nil {
+	client, err := s.usable(ctx)
+	if err != nil {
 		return 0, err
 	}
-	cluster, ok := s.client.(*redis.ClusterClient)
+	cluster, ok := client.(*redis.ClusterClient)
 	if !ok {
-		return usedMemory(ctx, s.client)
+		return usedMemory(ctx, client)
 	}
 	var mu sync.Mutex
 	var sum int64
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+	err = cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 		n, err := usedMemory(ctx, master)
 		mu.Lock()
 		defer mu.Unlock()
@@ -209,6 +228,13 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.unregister()
+	return s.closeClient()
+}
+
+func (s *Store) closeClient() error {
+	if s.client == nil {
+		return nil
+	}
 	return s.client.Close()
 }
 

@@ -34,13 +34,16 @@ const (
 
 // Store keeps the index in Redis.
 type Store struct {
-	client     redis.UniversalClient
+	opts       Options
 	conflicts  prometheus.Counter
 	unregister func()
+	// connecting holds an element while a first connection is tried.
+	connecting chan struct{}
 
 	mu     sync.Mutex
 	closed bool
-	named  map[string]time.Time // tenants, and when they were last put into tenantsKey
+	client redis.UniversalClient // nil before the server first answered
+	named  map[string]time.Time  // tenants, and when they were last put into tenantsKey
 }
 
 var _ index.Store = (*Store)(nil)
@@ -62,18 +65,19 @@ func names(tenant string, keys [][]byte) []string {
 // when one of them was written before it could write. One that returns an error of
 // the connection may yet have been applied.
 func (s *Store) Update(ctx context.Context, tenant string, keys [][]byte, change func(values [][]byte, w *index.Writes) error) error {
-	if err := s.usable(ctx); err != nil {
+	client, err := s.usable(ctx)
+	if err != nil {
 		return err
 	}
-	if err := s.name(ctx, tenant); err != nil {
+	if err := s.name(ctx, client, tenant); err != nil {
 		return err
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = firstWait, lastWait, 0.9
 	reads := 0
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		u := update{tenant: tenant, names: names(tenant, keys), change: change}
-		err := u.run(ctx, s.client)
+		err := u.run(ctx, client)
 		switch {
 		case errors.Is(err, redis.TxFailedErr):
 			s.conflicts.Inc()
@@ -203,7 +207,7 @@ func queue(ctx context.Context, p redis.Pipeliner, tenant string, w *index.Write
 }
 
 // name adds a tenant to those that Tenants returns, before its first key is written.
-func (s *Store) name(ctx context.Context, tenant string) error {
+func (s *Store) name(ctx context.Context, client redis.Cmdable, tenant string) error {
 	now := time.Now()
 	s.mu.Lock()
 	last, ok := s.named[tenant]
@@ -211,7 +215,7 @@ func (s *Store) name(ctx context.Context, tenant string) error {
 	if ok && now.Sub(last) < nameInterval {
 		return nil
 	}
-	if err := s.client.SAdd(ctx, tenantsKey, tenant).Err(); err != nil {
+	if err := client.SAdd(ctx, tenantsKey, tenant).Err(); err != nil {
 		return fmt.Errorf("name a tenant: %w", err)
 	}
 	s.mu.Lock()
@@ -220,22 +224,50 @@ func (s *Store) name(ctx context.Context, tenant string) error {
 	return nil
 }
 
-// usable returns why nothing can be asked: ctx ended, or the store was closed.
-func (s *Store) usable(ctx context.Context) error {
+// usable returns the client, or why there is none: ctx ended, the store was closed, or
+// the server has never answered yet.
+func (s *Store) usable(ctx context.Context) (redis.UniversalClient, error) {
+	if client, err := s.current(ctx); client != nil || err != nil {
+		return client, err
+	}
+	select {
+	case s.connecting <- struct{}{}:
+		defer func() { <-s.connecting }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if client, err := s.current(ctx); client != nil || err != nil {
+		return client, err
+	}
+	client, err := connect(ctx, s.opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errClosed
+		return nil, errors.Join(errClosed, client.Close())
 	}
-	return ctx.Err()
+	s.client = client
+	return client, nil
+}
+
+func (s *Store) current(ctx context.Context) (redis.UniversalClient, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	return s.client, ctx.Err()
 }
 
 // Get implements [index.Store].
 func (s *Store) Get(ctx context.Context, tenant string, key []byte) ([]byte, error) {
-	if err := s.usable(ctx); err != nil {
+	client, err := s.usable(ctx)
+	if err != nil {
 		return nil, err
 	}
-	value, err := s.client.Get(ctx, prefix(tenant)+string(key)).Bytes()
+	value, err := client.Get(ctx, prefix(tenant)+string(key)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -249,7 +281,8 @@ func (s *Store) Get(ctx context.Context, tenant string, key []byte) ([]byte, err
 //
 //nolint:revive // the interface has as many arguments
 func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
-	if err := s.usable(ctx); err != nil || limit <= 0 {
+	client, err := s.usable(ctx)
+	if err != nil || limit <= 0 {
 		return nil, err
 	}
 	family := from[:1]
@@ -260,7 +293,7 @@ func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit 
 	if reverse {
 		start, stop = stop, start
 	}
-	members, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
+	members, err := client.ZRangeArgs(ctx, redis.ZRangeArgs{
 		Key:   prefix(tenant) + string(family),
 		Start: start, Stop: stop, ByLex: true, Rev: reverse, Count: int64(limit),
 	}).Result()
@@ -276,10 +309,11 @@ func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit 
 
 // Tenants implements [index.Store].
 func (s *Store) Tenants(ctx context.Context) ([]string, error) {
-	if err := s.usable(ctx); err != nil {
+	client, err := s.usable(ctx)
+	if err != nil {
 		return nil, err
 	}
-	tenants, err := s.client.SMembers(ctx, tenantsKey).Result()
+	tenants, err := client.SMembers(ctx, tenantsKey).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}
