@@ -3,12 +3,18 @@ package relay
 import (
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/invoscope/invoscope/tenancy"
 )
 
 var update = flag.Bool("update", false, "write docs/endpoints.md anew")
@@ -82,5 +88,39 @@ The OTLP/HTTP port serves the rows marked OTLP, the OTLP/gRPC port the two
 	}
 	if diff := cmp.Diff(string(got), b.String()); diff != "" {
 		t.Errorf("docs/endpoints.md is not what the table says; run go test ./relay -update:\n%s", diff)
+	}
+}
+
+// TestInvocationRoutesAreDescribed keeps the OpenAPI document and the table the
+// same.
+func TestInvocationRoutesAreDescribed(t *testing.T) {
+	const prefix = "/api/invoscope/v1/"
+	f := newFixture(t)
+	r := httptest.NewRequest(http.MethodGet, prefix+"openapi.yaml", nil)
+	r.Header.Set("Authorization", "Bearer good")
+	resp := f.do(r)
+	var document struct {
+		Paths map[string]map[string]any `yaml:"paths"`
+	}
+	if err := yaml.NewDecoder(resp.Body).Decode(&document); err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, route := range Routes() {
+		if strings.HasPrefix(route.Pattern, prefix) && route.Scope == tenancy.InvocationsRead {
+			want = append(want, route.Methods+" "+route.Pattern)
+		}
+	}
+	for path, operations := range document.Paths {
+		for method := range operations {
+			if method != "parameters" {
+				got = append(got, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" || len(want) < 5 {
+		t.Errorf("the table and the document differ (-table +document):\n%s", diff)
 	}
 }

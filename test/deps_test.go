@@ -29,6 +29,9 @@ type layer struct {
 // layers goes from special to general: the first that covers a package holds.
 var layers = []layer{
 	{"tenancy", nil},
+	{"correlate/index/indextest", []string{"correlate/index"}},
+	{"correlate/index/pebblestore", []string{"correlate/index"}},
+	{"correlate/index/redisstore", []string{"correlate/index"}},
 	{"correlate", nil},
 	{"grafana", nil},
 	{"relay/engine", nil},
@@ -55,6 +58,8 @@ var forbidden = []struct {
 	{folder: "grafana", imports: []string{"net/http"}, transitive: true},
 	{folder: "grafana", imports: []string{"os", "os/exec", "net", "path/filepath"}},
 	{folder: "correlate", imports: []string{"net/http", "os", "os/exec"}},
+	{folder: "correlate/index", imports: []string{modulePath + "/correlate/index/pebblestore", modulePath + "/correlate/index/redisstore"}},
+	{folder: "relay", imports: []string{"github.com/cockroachdb/pebble/v2", "github.com/redis/go-redis/v9"}},
 }
 
 // apachePackages are the packages of the AGPL modules that are licensed under

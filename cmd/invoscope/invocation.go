@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
@@ -98,10 +98,15 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // wholeID is an id that isn't cut short.
 var wholeID = regexp.MustCompile(`^inv_1[0-9A-Za-z]{33}$`)
 
+const idBegins = "inv_1"
+
 // resolve returns the id that begins with prefix.
 func (s session) resolve(ctx context.Context, prefix string) (string, error) {
 	if wholeID.MatchString(prefix) {
 		return prefix, nil
+	}
+	if !strings.HasPrefix(prefix, idBegins) && !strings.HasPrefix(idBegins, prefix) {
+		return "", codedError{fmt.Errorf("%q is not an invocation's id: they begin with %s", prefix, idBegins), exitUsage}
 	}
 	const shown = 3
 	var matches []string
@@ -110,7 +115,7 @@ func (s session) resolve(ctx context.Context, prefix string) (string, error) {
 			return "", err
 		}
 		if strings.HasPrefix(found.ID, prefix) {
-			matches = append(matches, found.ID)
+			matches = append(matches, timeline.Clean(found.ID))
 		}
 		if len(matches) > shown {
 			break
@@ -139,12 +144,17 @@ func (s session) explain(err error, id string) error {
 	}
 	var refused *client.StatusError
 	if errors.As(err, &refused) {
+		refused.Message = timeline.Clean(refused.Message)
 		switch refused.Status {
 		case http.StatusUnauthorized:
 			return fmt.Errorf("%w (is it a token of this Invoscope, and still valid?)", err)
 		case http.StatusForbidden:
 			return fmt.Errorf("%w (the token needs the scopes invocations:read, logs:read and traces:read)", err)
 		}
+	}
+	var unreachable *net.OpError
+	if errors.As(err, &unreachable) && unreachable.Op == "dial" {
+		return fmt.Errorf("%w (does Invoscope run there?)", err)
 	}
 	return err
 }
@@ -170,6 +180,3 @@ func (f *displayFlags) style(g *globals) timeline.Style {
 	}
 	return s
 }
-
-// now is the time that ages are relative to.
-func now() time.Time { return time.Now() }

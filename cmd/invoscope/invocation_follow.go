@@ -3,9 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/client"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/timeline"
+	"github.com/invoscope/invoscope/relay/invocation"
 )
 
 // invocationFollowCmd is `invoscope invocation follow`.
@@ -44,26 +51,53 @@ func (c *invocationFollowCmd) follow(g *globals) error {
 	if err != nil {
 		return err
 	}
-	// The stream begins with what was told already.
-	for item, err := range s.Timeline(g.ctx, id, query) {
-		if err != nil {
-			return s.explain(err, id)
+	return c.stream(g, s, live, query)
+}
+
+// maxRetries is how often in a row a stream is opened again that broke off.
+const maxRetries = 10
+
+// stream prints what comes until the invocation ends. A stream that breaks off, as
+// with a server that is started again, is opened again: what it tells twice is
+// printed once.
+func (c *invocationFollowCmd) stream(g *globals, s session, live *timeline.Live, query url.Values) error {
+	wait := backoff.NewExponentialBackOff()
+	for failures := 0; ; {
+		err := error(nil)
+		for item, broken := range s.Timeline(g.ctx, live.ID(), query) {
+			if err = broken; err != nil {
+				break
+			}
+			if item.End != nil {
+				return c.finish(g.ctx, s, live, item.End)
+			}
+			if err := live.Add(item.Event); err != nil {
+				return err
+			}
+			failures = 0
+			wait.Reset()
 		}
-		if item.End != nil {
-			return c.finish(g.ctx, s, live, item)
+		if g.ctx.Err() != nil {
+			return g.ctx.Err()
 		}
-		if err := live.Add(item.Event); err != nil {
-			return err
+		var refused *client.StatusError
+		if failures++; errors.As(err, &refused) && refused.Status < http.StatusInternalServerError || failures > maxRetries {
+			return s.explain(err, live.ID())
+		}
+		fmt.Fprintf(g.stderr, "invoscope: %v; trying again\n", err)
+		select {
+		case <-g.ctx.Done():
+			return g.ctx.Err()
+		case <-time.After(wait.NextBackOff()):
 		}
 	}
-	return nil
 }
 
 // finish tells how it ended.
-func (c *invocationFollowCmd) finish(ctx context.Context, s session, live *timeline.Live, item client.Item) error {
+func (c *invocationFollowCmd) finish(ctx context.Context, s session, live *timeline.Live, end *invocation.End) error {
 	facts, err := s.Get(ctx, live.ID())
 	if err != nil {
 		return s.explain(err, live.ID())
 	}
-	return live.End(facts, item.End.Gaps)
+	return live.End(facts, end.Gaps)
 }

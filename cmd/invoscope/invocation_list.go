@@ -59,5 +59,5 @@ func (c *invocationListCmd) Run(g *globals) error {
 	if c.Output == "json" {
 		return nil
 	}
-	return timeline.WriteList(g.stdout, found, timeline.ListOptions{Style: c.style(g), Now: now(), Absolute: c.Time == "rfc3339"})
+	return timeline.WriteList(g.stdout, found, timeline.ListOptions{Style: c.style(g), Now: g.now(), Absolute: c.Time == "rfc3339"})
 }

@@ -31,5 +31,5 @@ func (c *invocationShowCmd) Run(g *globals) error {
 	if c.Output == "json" {
 		return json.NewEncoder(timeline.JSONWriter(g.stdout)).Encode(found)
 	}
-	return timeline.WriteFacts(g.stdout, &found, timeline.Options{Style: c.style(g), Now: now()})
+	return timeline.WriteFacts(g.stdout, &found, timeline.Options{Style: c.style(g), Now: g.now()})
 }

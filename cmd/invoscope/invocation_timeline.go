@@ -23,7 +23,7 @@ type storyFlags struct {
 func (f *storyFlags) options(g *globals) timeline.Options {
 	style := f.style(g)
 	style.Raw = f.Raw
-	return timeline.Options{Style: style, Now: now(), Level: strings.ToUpper(f.Level), All: f.All}
+	return timeline.Options{Style: style, Now: g.now(), Level: strings.ToUpper(f.Level), All: f.All}
 }
 
 func (f *storyFlags) query() url.Values {

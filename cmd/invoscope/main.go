@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -38,6 +39,7 @@ type globals struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	now            func() time.Time
 }
 
 func main() {
@@ -73,7 +75,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "invoscope: %v (see invoscope --help)\n", err)
 		return exitUsage
 	}
-	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil))}
+	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil)), now: time.Now}
 	if err := cmd.Run(g); err != nil {
 		_, _ = fmt.Fprintf(stderr, "invoscope: %v\n", err)
 		var coded kong.ExitCoder

@@ -414,3 +414,32 @@ func TestTheSizeIsBounded(t *testing.T) {
 		t.Errorf("one that was last seen at %d is left, one of %d is gone", oldestLeft, latestGone)
 	}
 }
+
+// TestScheduledIsSent follows a delayed one-way send, of which nothing but lines tells
+// until its time comes.
+func TestScheduledIsSent(t *testing.T) {
+	const caller, callee = "inv_1dL2F41MDcb40Y6UAwW8lwEbTAWGPizOwI", "inv_1l3CaKN57s755GxmkTXoB76fJyyqHNymv7"
+	x := newIndex(t)
+	var lines []string
+	for _, line := range recordedLines(t, "restate-debug.jsonl") {
+		lines = append(lines, line)
+		if strings.Contains(line, "Register background invoke timer") && strings.Contains(line, callee) {
+			break
+		}
+	}
+	applyLines(t, x, encodeLines(t, lines))
+	if got := tell(t, x, callee); got.Outcome != "scheduled" || got.Origin != "send" || got.Caller != caller {
+		t.Errorf("the callee: %+v", got)
+	}
+	r, err := x.Get(context.Background(), tenant, parseID(t, caller))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel, err := x.Relations(context.Background(), tenant, &r, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(rel.Callees, index.Relative{ID: parseID(t, callee), Origin: index.Send}) {
+		t.Errorf("the caller's: %+v", rel.Callees)
+	}
+}

@@ -222,7 +222,8 @@ func (r *Record) Gaps() []string {
 	if r.MoreAttempts || outcome == Succeeded && len(r.Attempts) == 0 {
 		gaps = append(gaps, "attempts")
 	}
-	if r.MoreTraces || len(r.Traces) == 0 {
+	// What waits for its time has no trace yet, unless a client asked for it.
+	if r.MoreTraces || len(r.Traces) == 0 && outcome != Scheduled {
 		gaps = append(gaps, "traces")
 	}
 	return gaps

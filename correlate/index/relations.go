@@ -56,7 +56,7 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 	}
 	if r.Caller.Time != 0 {
 		caller := r.Caller.Value
-		rel.Origin, rel.Caller = cause.Origin, &caller
+		rel.Origin, rel.Caller = r.told(cause.Origin), &caller
 		return nil
 	}
 	switch {
@@ -68,6 +68,15 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 		rel.Origin = Ingress
 	}
 	return nil
+}
+
+// told is an origin that may not have been told: what waits for its time was sent,
+// since a call has no delay.
+func (r *Record) told(o Origin) Origin {
+	if o == OriginUnknown && r.State.Value == Scheduled {
+		return Send
+	}
+	return o
 }
 
 // invocationOf returns the invocation that a span is an attempt of, or nil. Of
@@ -162,7 +171,7 @@ func (c *calleeSearch) add(ctx context.Context, key []byte) error {
 		at, known := c.found[callee.ID]
 		if !known {
 			c.found[callee.ID] = len(c.rel.Callees)
-			c.rel.Callees = append(c.rel.Callees, Relative{callee.ID, origin})
+			c.rel.Callees = append(c.rel.Callees, Relative{callee.ID, callee.told(origin)})
 		} else if c.rel.Callees[at].Origin == OriginUnknown {
 			c.rel.Callees[at].Origin = origin
 		}

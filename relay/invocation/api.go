@@ -1,6 +1,7 @@
 package invocation
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ func (a *API) Show(w http.ResponseWriter, r *http.Request, tenant string) error 
 	}
 	rel, err := a.opts.Index.Relations(r.Context(), tenant, &rec, maxCallees)
 	if err != nil {
-		return fmt.Errorf("find whom the invocation is related to: %w", err)
+		return indexFault(err)
 	}
 	return writeJSON(w, facts(&rec, &rel))
 }
@@ -60,17 +61,24 @@ func (a *API) record(ctx context.Context, tenant string, id correlate.Invocation
 		return rec, fault.New(fault.NotFound, "nothing is known of the invocation "+id.String())
 	}
 	if err != nil {
-		return rec, fmt.Errorf("read the index: %w", err)
+		return rec, indexFault(err)
 	}
 	return rec, nil
 }
 
+// indexFault is an index that can't answer, as a client sees it.
+func indexFault(err error) error {
+	return &fault.Error{Kind: fault.Unavailable, Message: "the invocation index can't be asked, try again", RetryAfter: retryUnavailable, Cause: err}
+}
+
 func writeJSON(w http.ResponseWriter, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // links are for people, too
+	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // a client that has gone away can't be told
+	_, _ = w.Write(body.Bytes()) // a client that has gone away can't be told
 	return nil
 }

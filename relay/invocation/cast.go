@@ -50,7 +50,7 @@ func (a *API) cast(ctx context.Context, tenant string, id correlate.InvocationID
 	}
 	rel, err := a.opts.Index.Relations(ctx, tenant, &rec, maxCast)
 	if err != nil {
-		return nil, fmt.Errorf("find whom the invocation is related to: %w", err)
+		return nil, indexFault(err)
 	}
 	c := &cast{
 		self: rec, members: map[correlate.InvocationID]string{},
@@ -80,12 +80,10 @@ func (c *cast) add(rec *index.Record, relation string, from, to int64) {
 	c.from, c.to = max(0, min(c.from, from)), max(c.to, to)
 	c.members[rec.ID] = relation
 	c.ids = append(c.ids, rec.ID)
-	c.known[index.SpanID(rec.ID.UUID[8:])] = rec.ID // of its start span
+	c.know(index.SpanID(rec.ID.UUID[8:]), rec.ID) // its start span
+	c.know(rec.Ingress.Value, rec.ID)
 	for _, span := range rec.Attempts {
-		c.known[span] = rec.ID
-	}
-	if rec.Ingress.Value != (index.SpanID{}) {
-		c.known[rec.Ingress.Value] = rec.ID
+		c.know(span, rec.ID)
 	}
 	for _, main := range []bool{true, false} {
 		for _, t := range rec.Traces {
@@ -94,6 +92,15 @@ func (c *cast) add(rec *index.Record, relation string, from, to int64) {
 			}
 		}
 	}
+}
+
+// know notes whose a span is, for when the span itself wasn't seen. Of one that
+// two invocations claim nothing is known.
+func (c *cast) know(span index.SpanID, id correlate.InvocationID) {
+	if other, claimed := c.known[span]; span == (index.SpanID{}) || claimed && other != id {
+		id = none
+	}
+	c.known[span] = id
 }
 
 func (c *cast) addTrace(t traceRange) {
@@ -128,7 +135,7 @@ func (a *API) addCallers(ctx context.Context, tenant string, c *cast, rel index.
 			return err
 		}
 		if rel, err = a.opts.Index.Relations(ctx, tenant, &rec, 1); err != nil {
-			return fmt.Errorf("find who invoked a caller: %w", err)
+			return indexFault(err)
 		}
 	}
 	return nil
@@ -153,7 +160,7 @@ func (a *API) addCallees(ctx context.Context, tenant string, c *cast, rel index.
 				}
 				next, err := a.opts.Index.Relations(ctx, tenant, &rec, maxCast)
 				if err != nil {
-					return fmt.Errorf("find whom a callee invoked: %w", err)
+					return indexFault(err)
 				}
 				below = append(below, next)
 			}
@@ -178,7 +185,7 @@ func (a *API) addRelative(ctx context.Context, tenant string, c *cast, id correl
 		return rec, false, nil
 	}
 	if err != nil {
-		return rec, false, fmt.Errorf("read the index: %w", err)
+		return rec, false, indexFault(err)
 	}
 	from, to := a.extent(&rec)
 	c.add(&rec, relation, from, to)

@@ -41,9 +41,13 @@ func spanPoint(p ptrace.SpanEvent) SpanPoint {
 }
 
 func lineEvent(l *line, owner correlate.InvocationID, relation string) Event {
+	level := l.meta["level"]
+	if detected := l.meta["detected_level"]; level == "" && detected != "unknown" {
+		level = detected // by Loki
+	}
 	return Event{
 		Kind: kindLog, Time: timeOf(l.at), Invocation: text(owner), Relation: relation,
-		Log: &LogEvent{Labels: l.stream.labels, Metadata: l.meta, Level: l.meta["level"], Line: l.text},
+		Log: &LogEvent{Labels: l.stream.labels, Metadata: l.meta, Level: level, Line: l.text},
 	}
 }
 

@@ -2,7 +2,6 @@ package invocation
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -30,7 +29,7 @@ func (a *API) List(w http.ResponseWriter, r *http.Request, tenant string) error 
 		return fault.New(fault.Invalid, "the cursor is not one that a listing returned")
 	}
 	if err != nil {
-		return fmt.Errorf("list invocations: %w", err)
+		return indexFault(err)
 	}
 	answer := Page{Invocations: make([]Summary, 0, len(page.Records)), Next: page.Next}
 	for i := range page.Records {

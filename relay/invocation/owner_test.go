@@ -273,6 +273,20 @@ func TestSpanIDsOfStartSpansAreKnown(t *testing.T) {
 	}
 }
 
+// A span that two invocations claim tells nothing.
+func TestSpansOfTwo(t *testing.T) {
+	c := &cast{known: map[index.SpanID]correlate.InvocationID{}}
+	a, b := invocationID(1), invocationID(2)
+	for _, id := range []correlate.InvocationID{a, a, b, a} {
+		c.know(spanID(1), id)
+	}
+	c.know(spanID(2), b)
+	c.know(index.SpanID{}, b)
+	if c.known[spanID(1)] != none || c.known[spanID(2)] != b || c.known[index.SpanID{}] != none {
+		t.Errorf("known: %v", c.known)
+	}
+}
+
 func startSpans(t *testing.T, id correlate.InvocationID) (starts []index.SpanID) {
 	t.Helper()
 	traces := recordedSpans(t)

@@ -155,33 +155,29 @@ func (p params) time(name string) (time.Time, error) {
 	return t, nil
 }
 
-// maxSeconds is beyond any time that nanoseconds since 1970 can tell.
-const maxSeconds = math.MaxInt64 / int64(time.Second)
-
-var errTime = errors.New("not a time")
+var errTime = errors.New("not a time that nanoseconds since 1970 can tell")
 
 // parseTime reads a time as Loki does (loghttp's parseTimestamp): numbers of up
 // to ten digits, or with a point, are seconds and longer ones nanoseconds.
 func parseTime(text string) (time.Time, error) {
 	const secondsDigits = 10
-	if strings.Contains(text, ".") {
-		if f, err := strconv.ParseFloat(text, 64); err == nil {
-			if !(math.Abs(f) < float64(maxSeconds)) {
-				return time.Time{}, errTime
-			}
-			s, ns := math.Modf(f)
-			return time.Unix(int64(s), int64(math.Round(ns*1000))*int64(time.Millisecond)).UTC(), nil
-		}
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		if len(text) <= secondsDigits {
-			return time.Unix(n, 0).UTC(), nil
-		}
-		return time.Unix(0, n).UTC(), nil
-	}
 	t, err := time.Parse(time.RFC3339Nano, text)
+	if n, errInt := strconv.ParseInt(text, 10, 64); errInt == nil {
+		if t, err = time.Unix(n, 0), nil; len(text) > secondsDigits {
+			t = time.Unix(0, n)
+		}
+	} else if f, errFloat := strconv.ParseFloat(text, 64); errFloat == nil && strings.Contains(text, ".") {
+		s, fraction := math.Modf(f)
+		t, err = time.Unix(int64(s), int64(math.Round(fraction*1000))*int64(time.Millisecond)), nil
+		if math.IsNaN(f) || math.Abs(f) >= float64(maxSeconds) {
+			err = errTime
+		}
+	}
 	if s := t.Unix(); err != nil || s <= -maxSeconds || s >= maxSeconds {
 		return time.Time{}, errTime
 	}
-	return t, nil
+	return t.UTC(), nil
 }
+
+// maxSeconds is from when on, in seconds since 1970, nanoseconds overflow.
+const maxSeconds = math.MaxInt64 / int64(time.Second)

@@ -295,19 +295,35 @@ func (f *fixture) answerTempo(tenant string, r *http.Request) (int, []byte) {
 	found := ptrace.NewTraces()
 	if w != nil {
 		w.mu.Lock()
-		w.traces.CopyTo(found)
-		w.mu.Unlock()
+		defer w.mu.Unlock()
+		for _, rs := range w.traces.ResourceSpans().All() {
+			copyTrace(rs, id, found)
+		}
 	}
-	keepSpans(found, func(s ptrace.Span) bool { return s.TraceID().String() == id })
-	found.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
-		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool { return ss.Spans().Len() == 0 })
-		return rs.ScopeSpans().Len() == 0
-	})
 	body, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(found)
 	if err != nil {
 		return http.StatusInternalServerError, nil
 	}
 	return http.StatusOK, protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), body)
+}
+
+// copyTrace adds a resource's spans of one trace.
+func copyTrace(from ptrace.ResourceSpans, id string, to ptrace.Traces) {
+	var spans ptrace.SpanSlice
+	first := true
+	for _, ss := range from.ScopeSpans().All() {
+		for _, s := range ss.Spans().All() {
+			if s.TraceID().String() != id {
+				continue
+			}
+			if first {
+				rs := to.ResourceSpans().AppendEmpty()
+				from.Resource().CopyTo(rs.Resource())
+				spans, first = rs.ScopeSpans().AppendEmpty().Spans(), false
+			}
+			s.CopyTo(spans.AppendEmpty())
+		}
+	}
 }
 
 var (

@@ -149,8 +149,10 @@ type worker struct {
 	latencies []time.Duration
 }
 
+// run sends until ctx ends, and at least once if something is due: on a busy machine
+// the time may be over before it begins.
 func (w *worker) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for first := true; first || ctx.Err() == nil; first = false {
 		start := time.Now()
 		if w.due != nil {
 			var ok bool

@@ -27,7 +27,7 @@ import (
 func buildService(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "service")
-	build := exec.Command("go", "build", "-o", path, ".")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, ".")
 	build.Dir = filepath.Join(harness.Root(t), "test", "restate")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build test/restate: %v\n%s", err, out)

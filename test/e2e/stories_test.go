@@ -65,7 +65,7 @@ func beginStories(t *testing.T) *stories {
 	s.id["order"] = s.send("Order/o1/run", `"book"`)
 	s.id["storm"] = s.send("Weather/sail", `"Ada"`)
 	s.id["paused"] = s.send("Weather/fly", `"Ada"`)
-	s.id["signature"] = s.send("Notary/sign", `"deed"`)
+	s.id["signature"] = s.send("Notary/sign", `"deed"`, "Idempotency-Key", "deed")
 	s.id["cancelled"] = s.send("Notary/sign", `"will"`)
 	s.id["killed"] = s.send("Notary/sign", `"bill"`)
 	s.id["nested"] = s.call("Greeter/nested", `"Ada"`, "")
@@ -76,17 +76,27 @@ func beginStories(t *testing.T) *stories {
 // during checks what is told of each story before it goes on.
 func (s *stories) during() {
 	s.await("order", func(i api.Invocation) error {
-		for _, callee := range i.Callees {
-			s.id["reminder"] = callee.ID // the only one so far
+		if len(i.Callees) != 1 {
+			return fmt.Errorf("%d callees", len(i.Callees))
 		}
-		return wants(i, want{outcome: "suspended", attempts: 1, origin: "ingress", callees: "Mailer/remind"}, s)
+		s.id["reminder"] = i.Callees[0].ID
+		return nil
 	})
+	// This one waits for some time only, so it is looked at first.
 	s.await("reminder", func(i api.Invocation) error {
 		return wants(i, want{outcome: "scheduled", caller: "order"}, s)
+	})
+	inOrder(s.t, "reminder", s.command("timeline", s.id["reminder"]), []string{"scheduled", "└─ scheduled, for", "· due 20"})
+	s.keep("during", "reminder")
+	s.await("order", func(i api.Invocation) error {
+		return wants(i, want{outcome: "suspended", attempts: 1, origin: "ingress", callees: "Mailer/remind"}, s)
 	})
 	s.await("signature", func(i api.Invocation) error {
 		return wants(i, want{outcome: "suspended", attempts: 1, origin: "ingress"}, s)
 	})
+	if again := s.send("Notary/sign", `"deed"`, "Idempotency-Key", "deed"); again != s.id["signature"] {
+		s.t.Errorf("the repeated request is of %s, was of %s", again, s.id["signature"])
+	}
 	s.await("paused", func(i api.Invocation) error {
 		return wants(i, want{outcome: "paused", attempts: 3, origin: "ingress", code: "RT0007"}, s)
 	})
@@ -102,14 +112,14 @@ func (s *stories) during() {
 		return wants(i, want{outcome: "running", attempts: 20, origin: "ingress", code: "RT0007"}, s)
 	})
 	for name, says := range map[string][]string{
-		"order":     {"attempt 1 ·", `run "charge"`, "one way call", "└─ suspended, for"},
-		"reminder":  {"scheduled", "└─ scheduled, for", "· due 20"},
-		"signature": {"attempt 1 ·", `run "ask"`, "└─ suspended, for"},
+		"order":     {"attempt 1 ·", `run "charge"`, "one-way call", "└─ suspended, for"},
+		"signature": {"attempt 1 ·", `run "ask"`, "is a duplicate", "└─ suspended, for"},
 		"paused":    {"attempt 1 ·", "to retry", "attempt 3 ·", "· failed", "pausing the invocation", "└─ paused until somebody resumes it"},
 		"storm":     {"attempt 1 ·", "· failed", "[RT0007]", "the storm goes on", "to retry", "more attempts failed alike", "· failed", "└─ "},
 	} {
 		inOrder(s.t, name, s.command("timeline", s.id[name]), says)
 	}
+	s.keep("during", "order", "signature", "paused", "storm")
 }
 
 // proceed lets every story go on to its end.
@@ -131,7 +141,7 @@ func (s *stories) after() {
 		"order":     {outcome: "succeeded", attempts: 2, origin: "ingress", callees: "Counter/orders/add call, Mailer/remind send"},
 		"reminder":  {outcome: "succeeded", attempts: 1, origin: "send", caller: "order"},
 		"payment":   {outcome: "succeeded", attempts: 1, origin: "ingress"},
-		"signature": {outcome: "succeeded", attempts: 2, origin: "ingress"},
+		"signature": {outcome: "succeeded", attempts: 2, origin: "ingress", traces: 2},
 		"cancelled": {outcome: "failed", attempts: 2, origin: "ingress", status: "409 Aborted", message: "Cancelled"},
 		"killed":    {outcome: "failed", attempts: 1, origin: "ingress", status: "409 Aborted", message: "killed"},
 		"paused":    {outcome: "succeeded", attempts: 4, origin: "ingress", code: "RT0007"},
@@ -151,6 +161,7 @@ func (s *stories) after() {
 				s.anonymous(s.command("timeline", s.id[name], "--level", "info", "--relatives")))
 		})
 	}
+	s.keep("after", "order", "reminder", "signature", "killed", "repeated")
 	if out := s.command("list", "--outcome", "failed", "--error-code", "409 Aborted"); strings.Count(out, "Notary/sign") != 2 {
 		s.t.Errorf("the list of those cancelled and killed is\n%s", out)
 	}
@@ -181,13 +192,14 @@ func (s *stories) follow(name string) *harness.Process {
 	return p
 }
 
-// send has Restate's ingress take an invocation, and returns its id.
-func (s *stories) send(target, input string) string {
+// send has Restate's ingress take an invocation, with a header if there is one, and
+// returns its id.
+func (s *stories) send(target, input string, header ...string) string {
 	s.t.Helper()
 	var accepted struct {
 		ID string `json:"invocationId"`
 	}
-	decodeJSON(s.t, s.post(s.restate.ingress+"/"+target+"/send", input), &accepted)
+	decodeJSON(s.t, s.post(s.restate.ingress+"/"+target+"/send", input, header...), &accepted)
 	return accepted.ID
 }
 
@@ -215,9 +227,13 @@ func (s *stories) call(target, input, idempotencyKey string) string {
 	return resp.Header.Get("X-Restate-Id")
 }
 
-func (s *stories) post(url, content string) []byte {
+func (s *stories) post(url, content string, header ...string) []byte {
 	s.t.Helper()
-	status, body, err := s.restate.post(s.t.Context(), url, content, nil)
+	h := http.Header{}
+	for i := 0; i+1 < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	status, body, err := s.restate.post(s.t.Context(), url, content, h)
 	if err != nil || status/100 != 2 {
 		s.t.Fatalf("post %s: status %d: %s (%v)", url, status, body, err)
 	}

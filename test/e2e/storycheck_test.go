@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -18,7 +19,10 @@ import (
 	api "github.com/invoscope/invoscope/relay/invocation"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var (
+	update = flag.Bool("update", false, "write the golden files anew")
+	record = flag.String("record", "", "folder to write the API's answers to, as cmd/invoscope/testdata/invocation has them")
+)
 
 // want is what must be told of an invocation.
 type want struct {
@@ -94,6 +98,39 @@ func (s *stories) callees(i api.Invocation) (string, error) {
 	}
 	slices.Sort(all)
 	return strings.Join(all, ", "), nil
+}
+
+// keep records what the API answers on stories, if that is asked for.
+func (s *stories) keep(when string, names ...string) {
+	s.t.Helper()
+	if *record == "" {
+		return
+	}
+	dir := filepath.Join(*record, when)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	answer := func(path, accept string) []byte {
+		body, err := s.client.Get(s.t.Context(), "/api/invoscope/v1/invocations"+path, accept)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return body
+	}
+	write := func(name string, body []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), body, 0o644); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	write("list.json", answer("", "application/json"))
+	for _, name := range names {
+		write(name+".json", answer("/"+s.id[name], "application/json"))
+		alone := answer("/"+s.id[name]+"/timeline", "application/x-ndjson")
+		write(name+".ndjson", alone)
+		if all := answer("/"+s.id[name]+"/timeline?relatives=callers,callees", "application/x-ndjson"); !bytes.Equal(alone, all) {
+			write(name+".relatives.ndjson", all)
+		}
+	}
 }
 
 func unmarshal(body []byte, v any) error {

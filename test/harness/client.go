@@ -65,11 +65,11 @@ func (c Client) LogLines(t testing.TB, query string) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(out, "\n"), "\n"), nil
 }
 
-// Ship is "invoscope ship --file -" with a label for each "key=value". The
-// caller gives it a Stdin and runs it.
+// Ship is "invoscope ship --file -" with a label for each "key=value" and a state
+// directory of its own. The caller gives it a Stdin and runs it.
 func (c Client) Ship(t testing.TB, labels ...string) *exec.Cmd {
 	t.Helper()
-	args := []string{"ship", "--url", c.URL, "--token-file", c.TokenFile, "--file", "-"}
+	args := []string{"ship", "--url", c.URL, "--token-file", c.TokenFile, "--state-dir", t.TempDir(), "--file", "-"}
 	for _, label := range labels {
 		args = append(args, "--label", label)
 	}

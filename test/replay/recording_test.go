@@ -34,11 +34,12 @@ type invocation struct {
 	ID       string   `json:"invocation_id"`
 	Target   string   `json:"target"`
 	Caller   string   `json:"caller_invocation_id"`
-	Status   string   `json:"status"` // completed, suspended or paused
-	Result   string   `json:"result"` // of a completed one: success or failure
+	Status   string   `json:"status"`    // completed, suspended or paused
+	Result   string   `json:"result"`    // of a completed one: success or failure
 	TraceIDs []string `json:"trace_ids"` // "" for one that wasn't sampled
 	Spans    struct {
-		Total int `json:"total"`
+		Total int            `json:"total"`
+		Kinds map[string]int `json:"by_kind"`
 	} `json:"spans"`
 	SpansInTrace map[string]int `json:"spans_in_trace"`
 	LogLines     struct {

@@ -102,4 +102,3 @@ func (w *weather) calm(restate.Context, restate.Void) (restate.Void, error) {
 	w.calmed.Store(true)
 	return restate.Void{}, nil
 }
-

@@ -14,7 +14,7 @@ import (
 	"github.com/invoscope/invoscope/correlate/index"
 )
 
-const damageKeys = 20000
+const damageKeys = 4000
 
 // fill makes a store with tables, a log and a manifest, and closes it.
 func fill(t *testing.T, dir string) {

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,8 +20,8 @@ import (
 type Options struct {
 	// Dir is made if it isn't there.
 	Dir string
-	// CacheBytes is how much memory its cache takes; 0 means 32 MiB. The log's buffers
-	// take up to 32 MiB more.
+	// CacheBytes is how much memory its cache takes; 0 means 32 MiB. Its write
+	// buffers take up to 32 MiB more.
 	CacheBytes int64
 	Log        *slog.Logger // Pebble's own lines are of level debug
 	Registerer prometheus.Registerer
@@ -31,17 +32,20 @@ type Options struct {
 const (
 	defaultCacheBytes = 32 << 20
 	memTableBytes     = 8 << 20
-	openFiles         = 128
-	blockBytes        = 16 << 10
+	memTables         = 4 // while flushes lag
+	openFiles         = 256
+	blockBytes        = 8 << 10
 	bloomBitsPerKey   = 10
+	maxTableMiB       = 32
 )
 
 // Open opens the store in a directory that no other process has open. Damaged files
 // are [ErrCorrupt].
 func Open(o Options) (*Store, error) { return open(o, vfs.Default, newGuard(o.Log)) }
 
-func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
-	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks()}
+// open is Open on another file system, with settings changed by tests.
+func open(o Options, disk vfs.FS, g *guard, settings ...func(*pebble.Options)) (*Store, error) {
+	s := &Store{dir: o.Dir, fs: disk, guard: g, locks: newLocks(), stopping: make(chan struct{})}
 	if err := disk.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the index store: %w", err)
 	}
@@ -52,6 +56,9 @@ func open(o Options, disk vfs.FS, g *guard) (*Store, error) {
 	options := pebbleOptions(o, guardFS{disk, g})
 	options.Logger = logger{g}
 	options.EventListener = listener(g, s.metrics)
+	for _, set := range settings {
+		set(options)
+	}
 	if s.db, err = openPebble(g, o.Dir, options); err != nil {
 		s.metrics.unregister()
 		return nil, fmt.Errorf("open the index store %s: %w", o.Dir, err)
@@ -63,24 +70,22 @@ func pebbleOptions(o Options, disk vfs.FS) *pebble.Options {
 	options := &pebble.Options{
 		FS:                          disk,
 		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   o.CacheBytes,
+		CacheSize:                   cmp.Or(o.CacheBytes, defaultCacheBytes) + memTables*memTableBytes, // which it counts too
 		MemTableSize:                memTableBytes,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       2,
 		L0StopWritesThreshold:       24,
 		MaxOpenFiles:                openFiles,
 		MaxManifestFileSize:         4 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
-	if o.CacheBytes == 0 {
-		options.CacheSize = defaultCacheBytes
-	}
 	options.Experimental.FileCacheShards = 2
 	for i := range options.Levels {
+		options.TargetFileSizes[i] = min(int64(2)<<i, maxTableMiB) << 20
 		options.Levels[i] = pebble.LevelOptions{
 			BlockSize:    blockBytes,
 			FilterPolicy: bloom.FilterPolicy(bloomBitsPerKey),
-			Compression:  func() *sstable.CompressionProfile { return sstable.ZstdCompression },
+			Compression:  func() *sstable.CompressionProfile { return sstable.BalancedCompression },
 		}
 	}
 	return options
@@ -138,6 +143,7 @@ func isDamage(err error) bool {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.metrics.unregister()
+		close(s.stopping)
 		full := s.guard.fullness()
 		done := make(chan error, 1)
 		go func() { done <- s.closePebble() }()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -89,26 +88,4 @@ func (s *Store) Bytes(ctx context.Context) (int64, error) {
 		}
 		return sum, nil
 	})
-}
-
-// obsoleteInterval is how often Compact looks whether what it made obsolete is gone.
-const obsoleteInterval = 10 * time.Millisecond
-
-// Compact implements [index.Store]. It needs about as much room as it will free.
-func (s *Store) Compact(ctx context.Context) error {
-	return s.write(ctx, func(db *pebble.DB) error {
-		if err := db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
-			return fmt.Errorf("compact: %w", err)
-		}
-		tick := time.NewTicker(obsoleteInterval)
-		defer tick.Stop()
-		for db.Metrics().Table.Local.ObsoleteSize > 0 {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	}, func() {})
 }

@@ -37,6 +37,7 @@ type Store struct {
 	mu sync.RWMutex // held to read by whoever uses db
 	db *pebble.DB   // nil once closed
 
+	stopping chan struct{} // closed when Close begins
 	closing  sync.Once
 	closeErr error
 }

@@ -42,7 +42,7 @@ type server struct {
 }
 
 // start starts a server on a free port, which another process may take first.
-func start(t *testing.T, program string, args ...string) *server {
+func start(t testing.TB, program string, args ...string) *server {
 	t.Helper()
 	for range 10 {
 		if s := startAt(t, freeAddress(t), program, args...); s != nil {
@@ -54,7 +54,7 @@ func start(t *testing.T, program string, args ...string) *server {
 }
 
 // startAt returns nil if the server exits at once.
-func startAt(t *testing.T, address, program string, args ...string) *server {
+func startAt(t testing.TB, address, program string, args ...string) *server {
 	t.Helper()
 	s := &server{address: address, exited: make(chan error, 1)}
 	_, port, err := net.SplitHostPort(address)
@@ -84,7 +84,7 @@ func (s *server) kill() {
 
 // ready waits until the server answers, be it that it wants a password. It reports
 // false once the server has exited.
-func (s *server) ready(t *testing.T) bool {
+func (s *server) ready(t testing.TB) bool {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: s.address, MaxRetries: -1, Protocol: 2, DisableIdentity: true})
 	defer func() { _ = client.Close() }()
@@ -106,7 +106,7 @@ func (s *server) ready(t *testing.T) bool {
 	}
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -158,8 +158,11 @@ func decode(line []byte) (Item, error) {
 	if err := json.Unmarshal(line, &either); err != nil {
 		return Item{}, fmt.Errorf("read the timeline: %w", err)
 	}
-	if either.Kind == "" {
+	switch {
+	case either.Kind == "":
 		return Item{Raw: line, End: &either.End}, nil
+	case either.Span == nil && either.Log == nil:
+		return Item{}, fmt.Errorf("read the timeline: an event of the kind %q without what it is", either.Kind)
 	}
 	return Item{Raw: line, Event: &either.Event}, nil
 }

@@ -35,7 +35,7 @@ func TestPipeIsReadWhileTheRelayIsAway(t *testing.T) {
 		relay.await("a try", func() bool { return relay.tries > n })
 		s.end()
 		server.Close()
-		if err := <-s.done; !strings.Contains(errText(err), fmt.Sprintf("20000 lines are not acknowledged; they wait in %s", o.StateDir)) {
+		if err := <-s.done; !strings.Contains(errText(err), fmt.Sprintf("20000 entries are not acknowledged; they wait in %s", o.StateDir)) {
 			t.Fatalf("stop: %v", err)
 		}
 	}

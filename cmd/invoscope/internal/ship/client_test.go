@@ -43,8 +43,8 @@ func TestProgressOnATerminal(t *testing.T) {
 		if _, err := run(t.Context(), Options{Stdin: in, Progress: &screen, StateDir: t.TempDir(), Log: discard()}, &labeler{}, p); err != nil {
 			t.Fatal(err)
 		}
-		want := clearLine + "3000 lines shipped, 3000 lines/s, 0.3 MB/s, 0 waiting\r" +
-			clearLine + "3001 lines shipped, 1 lines/s, 0.0 MB/s, 0 waiting\r" + clearLine
+		want := clearLine + "3000 entries shipped, 3000 entries/s, 0.3 MB/s, 0 waiting\r" +
+			clearLine + "3001 entries shipped, 1 entries/s, 0.0 MB/s, 0 waiting\r" + clearLine
 		if got := screen.String(); got != want {
 			t.Errorf("screen %q, want %q", got, want)
 		}

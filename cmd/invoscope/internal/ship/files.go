@@ -53,10 +53,7 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{format: o.Format, labels: l, log: o.Log, add: b.add, wait: o.MultilineWait}
-	// What an unwrapper still holds when it goes is added; the batcher's end tells of
-	// an error.
-	f.files, err = lru.NewWithEvict(keepFiles, func(_ file, u *unwrapper) { _ = u.end() })
+	f, err := newFollower(b.add, l, o)
 	if err != nil {
 		return fmt.Errorf("follow files: %w", err)
 	}
@@ -84,6 +81,14 @@ func follow(ctx context.Context, b *batcher, l *labeler, o Options) error {
 	f.end()
 	saved.catchUp()
 	return nil
+}
+
+func newFollower(add addFunc, l *labeler, o Options) (f *follower, err error) {
+	f = &follower{format: o.Format, labels: l, log: o.Log, add: add, wait: o.MultilineWait}
+	// What an unwrapper still holds when it goes is added; the batcher's end tells of
+	// an error.
+	f.files, err = lru.NewWithEvict(keepFiles, func(_ file, u *unwrapper) { _ = u.end() })
+	return f, err
 }
 
 // emit adds lines read from one file. It returns no error: the library would

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/attrs"
 )
 
 const (
@@ -131,6 +132,40 @@ func TestTheWaitEndsARecord(t *testing.T) {
 	relay.awaitLine(failure + "\n" + cause)
 	awaitFile(t, filepath.Join(o.StateDir, "knownFiles.checkpoint"), fmt.Sprintf(`"Offset":%d,`, len(text)))
 	s.stopWell()
+}
+
+// The lines that a file holds when it is forgotten for others are sent, and only those
+// of the others are held back.
+func TestForgottenFiles(t *testing.T) {
+	l, err := newLabeler(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	add := func(entry []byte, _ time.Time, _ *source) error {
+		got = append(got, string(entry))
+		return nil
+	}
+	f, err := newFollower(add, l, Options{Format: FormatAuto, MultilineWait: time.Hour, Log: discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range keepFiles + 2 {
+		line := fmt.Sprintf("%s %d", failure, i)
+		if err := f.emit(t.Context(), [][]byte{[]byte(line)}, map[string]any{attrs.LogFilePath: fmt.Sprint(i)}, 0, []int64{7, 99}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{failure + " 0", failure + " 1"}, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	held := f.holds()
+	if last := (file{path: fmt.Sprint(keepFiles + 1)}); len(held) != keepFiles || held[last] != (hold{next: 99, from: 7}) {
+		t.Errorf("%d files are held back, the last %+v", len(held), held[last])
+	}
+	if f.end(); len(got) != keepFiles+2 || len(f.holds()) != 0 {
+		t.Errorf("%d entries, and %d files are held back", len(got), len(f.holds()))
+	}
 }
 
 func TestSetBack(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/invoscope/invoscope/correlate"
 )
 
 // joined returns the entries that a joiner made, each after the time at which it
@@ -69,6 +71,8 @@ func TestJoiner(t *testing.T) {
 					j.mu.Unlock()
 				}
 				time.Sleep(time.Minute)
+				j.mu.Lock()
+				defer j.mu.Unlock()
 				if diff := cmp.Diff(tt.want, out.entries); diff != "" {
 					t.Errorf("entries (-want +got):\n%s", diff)
 				}
@@ -88,11 +92,16 @@ func endless(first string, n int) []written {
 // join returns the entries that a pipe makes of text.
 func join(t testing.TB, text string) (entries []string) {
 	t.Helper()
+	return joinAs(t, FormatAuto, text)
+}
+
+func joinAs(t testing.TB, f Format, text string) (entries []string) {
+	t.Helper()
 	l, err := newLabeler(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &unwrapper{format: FormatAuto, from: l.source(nil), journal: newJournal(l, discard(), true)}
+	u := &unwrapper{format: f, from: l.source(nil), journal: newJournal(l, discard(), true)}
 	u.joiner.wait = time.Hour
 	u.joiner.add = func(entry []byte, _ time.Time, _ *source) error {
 		entries = append(entries, string(entry))
@@ -105,6 +114,54 @@ func join(t testing.TB, text string) (entries []string) {
 		t.Fatal(err)
 	}
 	return entries
+}
+
+// Streams that never go on don't pile up.
+func TestOpenEntriesAreBounded(t *testing.T) {
+	out := &joined{began: time.Now()}
+	j := &joiner{add: out.add, wait: time.Hour}
+	for i := range maxOpenEntries + 3 {
+		if err := j.line(stream{writer: fmt.Sprint(i)}, []byte("INFO x"), time.Time{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(out.entries) != 3 || len(j.open) != maxOpenEntries {
+		t.Errorf("%d entries, %d open; want 3 and %d", len(out.entries), len(j.open), maxOpenEntries)
+	}
+	if err := j.end(); err != nil || len(out.entries) != maxOpenEntries+3 {
+		t.Errorf("%d entries at the end, %v", len(out.entries), err)
+	}
+}
+
+// FuzzJoin compares the entries with what the rules say, slowly, where no line is too
+// long: the lines of all entries are those that came, and each entry is a record.
+func FuzzJoin(f *testing.F) {
+	for _, file := range []string{"restate-edge.jsonl", "restate-compact.log", "restate-pretty.log", "service-sdk-debug.log"} {
+		f.Add(recorded(f, file)[:1000])
+	}
+	f.Add("INFO a\n{\"a\":1}\nb\n c\n\n}\n{\nINFO")
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > maxLine/2 || strings.Count(text, "\n") >= maxEntryLines || strings.Contains(text, "\r") {
+			t.Skip()
+		}
+		var want []string
+		var open, begun bool
+		for line := range strings.Lines(text) {
+			line = strings.TrimSuffix(line, "\n")
+			begins := correlate.Begins(line)
+			looks := line == "" || strings.ContainsAny(line[:1], " \t}")
+			if open && !begins && (begun || looks) {
+				want[len(want)-1] += "\n" + line
+				continue
+			}
+			want = append(want, line)
+			begun = begins
+			open = !begins || !strings.HasPrefix(line, "{") || !strings.HasSuffix(line, "}")
+		}
+		if diff := cmp.Diff(want, joinAs(t, FormatRaw, text)); diff != "" {
+			t.Errorf("entries (-want +got):\n%s", diff)
+		}
+	})
 }
 
 // TestBounds: whatever is cut off comes as an entry of its own, and nothing is lost.

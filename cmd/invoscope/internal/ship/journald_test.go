@@ -2,14 +2,12 @@ package ship
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/stanza/fileconsumer/attrs"
 )
 
@@ -71,16 +69,15 @@ func TestJournalsInSeveralFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := lru.New[file, *unwrapper](keepFiles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &follower{format: FormatAuto, labels: l, log: slog.New(slog.DiscardHandler), files: cache}
-	f.add = func(line []byte, _ time.Time, from *source) error {
+	add := func(line []byte, _ time.Time, from *source) error {
 		if name, _, _ := strings.Cut(string(line), " "); !strings.Contains(from.labels, `unit="`+name+`.service"`) {
 			t.Errorf("%q in %s", line, from.labels)
 		}
 		return nil
+	}
+	f, err := newFollower(add, l, Options{Format: FormatAuto, Log: discard()})
+	if err != nil {
+		t.Fatal(err)
 	}
 	var files sync.WaitGroup
 	for i := range 4 {

@@ -157,7 +157,7 @@ func TestInterruptWithOpenStdin(t *testing.T) {
 		want   string
 	}{
 		"delivered":   {204, ""},
-		"undelivered": {503, "2 lines are not acknowledged"},
+		"undelivered": {503, "2 entries are not acknowledged"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			relay := newRelay(t)
@@ -167,7 +167,7 @@ func TestInterruptWithOpenStdin(t *testing.T) {
 			o, _ := options(t, relay)
 			in, server := io.Pipe()
 			defer server.Close()
-			o.Stdin, o.Grace = in, 20*time.Millisecond
+			o.Stdin, o.Grace, o.MultilineWait = in, 20*time.Millisecond, time.Hour // b waits
 			ctx, interrupt := context.WithCancel(t.Context())
 			go func() {
 				io.WriteString(server, "a\nb\n")
@@ -177,6 +177,9 @@ func TestInterruptWithOpenStdin(t *testing.T) {
 			_, err := Run(ctx, o)
 			if got := errText(err); (test.want == "") != (err == nil) || !strings.Contains(got, test.want) {
 				t.Errorf("error %q, want %q", got, test.want)
+			}
+			if got := relay.lines(); test.want == "" && !cmp.Equal(got, []string{"a", "b"}) {
+				t.Errorf("lines %q", got)
 			}
 		})
 	}

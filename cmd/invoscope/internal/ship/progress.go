@@ -21,7 +21,7 @@ func progress(ctx context.Context, w io.Writer, b *buffer) {
 		case <-tick.C:
 		}
 		c := b.counts()
-		fmt.Fprintf(w, "%s%d lines shipped, %d lines/s, %.1f MB/s, %d waiting\r", clearLine,
+		fmt.Fprintf(w, "%s%d entries shipped, %d entries/s, %.1f MB/s, %d waiting\r", clearLine,
 			c.acked, c.acked-before.acked, float64(c.ackedBytes-before.ackedBytes)/1e6, c.waiting())
 		before = c
 	}

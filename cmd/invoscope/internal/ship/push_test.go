@@ -47,7 +47,7 @@ func TestTokenProblemsEndTheRun(t *testing.T) {
 		o, log := options(t, relay)
 		o.Stdin = strings.NewReader("a\nb\n")
 		_, err := Run(t.Context(), o)
-		for _, want := range []string{o.TokenFile, "logs:write", "2 lines"} {
+		for _, want := range []string{o.TokenFile, "logs:write", "2 entries"} {
 			if !strings.Contains(errText(err), want) {
 				t.Errorf("%d: error %q does not say %q", status, errText(err), want)
 			}
@@ -93,7 +93,7 @@ func TestOnlyBadLinesAreDropped(t *testing.T) {
 	o, log := options(t, relay)
 	o.Stdin = strings.NewReader("a\nbad 1\nb\nc\nd\nbad 2\nbad 3\n")
 	summary, err := Run(t.Context(), o)
-	if !strings.Contains(errText(err), "3 lines were dropped") {
+	if !strings.Contains(errText(err), "3 entries were dropped") {
 		t.Errorf("error %v", err)
 	}
 	if want := (Summary{Read: 7, Acknowledged: 4, Dropped: 3}); summary != want {

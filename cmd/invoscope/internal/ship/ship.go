@@ -151,7 +151,7 @@ func outcome(read int64, buf *buffer, storeErr error, o Options) error {
 	reason := buf.failure()
 	var errs []error
 	if open := c.waiting(); open > 0 {
-		errs = append(errs, fmt.Errorf("%w: %d lines are not acknowledged; they wait in %s and will be sent at the next start",
+		errs = append(errs, fmt.Errorf("%w: %d entries are not acknowledged; they wait in %s and will be sent at the next start",
 			cmp.Or(reason, errInterrupted), open, o.StateDir))
 	} else if reason != nil {
 		errs = append(errs, reason)
@@ -161,10 +161,10 @@ func outcome(read int64, buf *buffer, storeErr error, o Options) error {
 		if o.Journal != nil || len(o.Files) > 0 {
 			fate = "will be read again at the next start"
 		}
-		errs = append(errs, fmt.Errorf("%w: %d lines did not fit into the buffer and %s", cmp.Or(storeErr, errInterrupted), lost, fate))
+		errs = append(errs, fmt.Errorf("%w: %d entries did not fit into the buffer and %s", cmp.Or(storeErr, errInterrupted), lost, fate))
 	}
 	if c.dropped > 0 {
-		errs = append(errs, fmt.Errorf("%d lines were dropped because the relay refused them", c.dropped))
+		errs = append(errs, fmt.Errorf("%d entries were dropped because the relay refused them", c.dropped))
 	}
 	return errors.Join(errs...)
 }

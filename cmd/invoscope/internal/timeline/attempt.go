@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -80,16 +81,21 @@ func (s *story) attempts(final bool) []*attempt {
 			all = append(all, spanAttempt(e))
 		}
 	}
+	ofSpans := all
 	for i, e := range s.events {
-		if s.records[i].says != saysAttempt || slices.ContainsFunc(all, func(a *attempt) bool {
-			return a.span != nil && !e.Time.Before(a.start.Add(-near)) && !e.Time.After(a.last().Add(near))
-		}) {
-			continue
+		if s.records[i].says == saysAttempt && !seen(ofSpans, e.Time) {
+			all = append(all, s.lineAttempt(i, final))
 		}
-		all = append(all, s.lineAttempt(i, final))
 	}
 	slices.SortStableFunc(all, func(a, b *attempt) int { return a.start.Compare(b.start) })
 	return all
+}
+
+// seen reports whether one of the attempts, which are by time, is the one that a
+// line at t says to begin.
+func seen(attempts []*attempt, t time.Time) bool {
+	i := sort.Search(len(attempts), func(i int) bool { return attempts[i].start.After(t.Add(near)) })
+	return i > 0 && !t.After(attempts[i-1].last().Add(near))
 }
 
 // lineAttempt is an attempt that begins with the i-th event and whose span wasn't
@@ -115,6 +121,12 @@ func (s *story) lineAttempt(i int, final bool) *attempt {
 	}
 	if final {
 		a.how = ""
+		if s.facts != nil && s.facts.Ended != nil && s.facts.Ended.After(a.start) {
+			a.end = *s.facts.Ended
+			if s.facts.Outcome == "succeeded" {
+				a.how = "ended"
+			}
+		}
 	}
 	return a
 }
@@ -135,10 +147,12 @@ func (s *story) waitAfter(a *attempt, to time.Time) wait {
 	case "failed":
 		w.why = "retry"
 	}
-	for i, e := range s.events {
-		// A suspension is told of by its span, and a little later by the partition.
-		if e.Time.Before(w.from) || !to.IsZero() && e.Time.After(to) {
-			continue
+	// A suspension is told of by its span, and a little later by the partition.
+	first := sort.Search(len(s.events), func(i int) bool { return !s.events[i].Time.Before(w.from) })
+	for i := first; i < len(s.events); i++ {
+		e := s.events[i]
+		if !to.IsZero() && e.Time.After(to) {
+			break
 		}
 		switch s.records[i].says {
 		case saysPaused:

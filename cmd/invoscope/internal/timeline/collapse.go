@@ -69,7 +69,7 @@ func cycles(nodes []*node) []cycle {
 			}
 		case n.kind == note && n.error != "":
 			g.error = n.error
-		case n.kind == branch:
+		case n.kind == branch && !n.now:
 			g.failed = false // something else happened
 		}
 	}

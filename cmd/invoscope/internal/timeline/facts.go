@@ -84,6 +84,8 @@ func (f facts) outcome(i *invocation.Invocation) {
 		switch {
 		case i.Ended != nil:
 			value = append(value, piece{plain, " after " + Duration(i.Ended.Sub(*i.Started))})
+		case i.Outcome == "scheduled":
+			value = append(value, piece{plain, " for " + Duration(f.now.Sub(*i.Started)) + " so far"})
 		case !i.Final:
 			value = append(value, piece{plain, ", " + Duration(f.now.Sub(*i.Started)) + " after its start"})
 		}
@@ -98,7 +100,11 @@ func (f facts) callees(all []invocation.Callee) {
 			f.row(name, piece{dim, count(len(all)-n, "more callee")})
 			return
 		}
-		f.row(name, of(plain, c.ID), of(dim, "  "+c.Origin))
+		how := c.Origin
+		if how == "unknown" {
+			how = "called or sent: not known yet"
+		}
+		f.row(name, of(plain, c.ID), of(dim, "  "+how))
 		name = ""
 	}
 }

@@ -20,12 +20,12 @@ type family struct {
 	stories []*story          // self among them, in the order of their first events
 	owner   map[string]*story // by span id
 	parent  map[*story]*story
-	sent    map[*story]bool // one-way
+	verb    map[*story]string // how it was invoked: call, send or invoke, if that isn't known
 }
 
 // newFamily sorts what was told by invocation.
 func newFamily(t *Told, o Options) *family {
-	f := &family{owner: map[string]*story{}, parent: map[*story]*story{}, sent: map[*story]bool{}}
+	f := &family{owner: map[string]*story{}, parent: map[*story]*story{}, verb: map[*story]string{}}
 	byID := map[string]*story{}
 	relation := map[*story]string{}
 	of := func(id string) *story {
@@ -92,11 +92,31 @@ func (f *family) relate(byID map[string]*story, relation map[*story]string) {
 		case relation[s] == "callee":
 			f.parent[s] = f.self
 		}
-		f.sent[s] = start != nil && start.Span.ParentSpanID == ""
-		if s == f.self && s.facts.Origin != "unknown" {
-			f.sent[s] = s.facts.Origin == "send"
+		f.verb[s] = f.howInvoked(s, start)
+	}
+}
+
+// howInvoked tells a call, whose span has a parent, from a send, whose span has none.
+// Before that span comes, the API may know.
+func (f *family) howInvoked(s *story, start *invocation.Event) string {
+	how := ""
+	if s == f.self {
+		how = s.facts.Origin
+	}
+	for _, c := range f.self.facts.Callees {
+		if c.ID == s.id {
+			how = c.Origin
 		}
 	}
+	switch {
+	case how == "call", how == "send":
+		return how
+	case start == nil:
+		return "invoke"
+	case start.Span.ParentSpanID == "":
+		return "send"
+	}
+	return "call"
 }
 
 // root is the story at the top of self's: its first caller, or self.
@@ -152,16 +172,12 @@ func (f *family) attach(root *node, tries []*node, child *story, n *node) {
 
 // title is the row of a relative.
 func (f *family) title(s *story) *node {
-	verb := "call "
-	if f.sent[s] {
-		verb = "send "
-	}
 	// Restate knows a start to the millisecond only. What caused it came before.
 	at := s.events[0].Time
 	if s.events[0].Span != nil && at.Equal(at.Truncate(time.Millisecond)) {
 		at = at.Add(time.Millisecond - 1)
 	}
-	n := &node{kind: branch, at: at, text: []piece{{bold, verb}, of(bold, s.target()), of(dim, " "+s.id)}}
+	n := &node{kind: branch, at: at, text: []piece{{bold, f.verb[s] + " "}, of(bold, s.target()), of(dim, " "+s.id)}}
 	n.text = append(n.text, s.summary()...)
 	return n
 }

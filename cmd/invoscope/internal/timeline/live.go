@@ -73,7 +73,6 @@ func (l *Live) Add(e *invocation.Event) error {
 		l.stories[whose] = s
 	}
 	s.learn(e)
-	s.byTime()
 	if l.d.zero.IsZero() {
 		l.d.zero = e.Time
 	}
@@ -172,20 +171,6 @@ func (s *story) attemptsUntil(t time.Time) (n int) {
 		}
 	}
 	return n
-}
-
-// byTime sorts the events, which come late.
-func (s *story) byTime() {
-	order := make([]int, len(s.events))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return s.events[a].Time.Compare(s.events[b].Time) })
-	events, records := s.events, s.records
-	s.events, s.records = make([]*invocation.Event, len(events)), make([]record, len(records))
-	for to, from := range order {
-		s.events[to], s.records[to] = events[from], records[from]
-	}
 }
 
 // ID is the invocation's.

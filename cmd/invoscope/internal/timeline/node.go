@@ -31,9 +31,15 @@ type node struct {
 func (n *node) add(child *node) { n.children = append(n.children, child) }
 
 // sort orders the tree by time, and nodes of one time as they were added but for
-// their order.
+// their order. How it stands is last.
 func (n *node) sort() {
 	slices.SortStableFunc(n.children, func(a, b *node) int {
+		if a.now != b.now {
+			if a.now {
+				return 1
+			}
+			return -1
+		}
 		if c := a.at.Compare(b.at); c != 0 {
 			return c
 		}

@@ -67,7 +67,7 @@ func pointNode(p invocation.SpanPoint) *node {
 		return nil
 	case "new_command":
 		command, _ := p.Attributes["restate.journal.command.type"].(string)
-		name = words(strings.TrimPrefix(command, "Command/"))
+		name = strings.Replace(words(strings.TrimPrefix(command, "Command/")), "one way", "one-way", 1)
 	}
 	text := []piece{of(cyan, name)}
 	if step, _ := p.Attributes["restate.journal.command.name"].(string); step != "" {
@@ -149,9 +149,7 @@ func (s *story) waitNode(a *attempt, to time.Time) *node {
 		return nil
 	}
 	if to.IsZero() {
-		if end := s.span(endSpan); end != nil && end.Time.After(a.last()) {
-			to = end.Time
-		} else {
+		if to = s.ended(); !to.After(a.last()) {
 			return nil
 		}
 	}

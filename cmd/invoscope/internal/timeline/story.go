@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -32,13 +34,14 @@ type story struct {
 
 func newStory(id string, o Options) *story { return &story{Options: o, id: id} }
 
-// learn adds an event.
+// learn adds an event where its time belongs.
 func (s *story) learn(e *invocation.Event) {
 	var r record
 	if e.Log != nil {
 		r = readRecord(e.Log, s.id)
 	}
-	s.events, s.records = append(s.events, e), append(s.records, r)
+	i := sort.Search(len(s.events), func(i int) bool { return s.events[i].Time.After(e.Time) })
+	s.events, s.records = slices.Insert(s.events, i, e), slices.Insert(s.records, i, r)
 }
 
 // span returns the last span of the story whose name begins with prefix, or nil.
@@ -70,20 +73,25 @@ func (s *story) outcome() string {
 	return ""
 }
 
+// ended is when the invocation ended, or zero.
+func (s *story) ended() time.Time {
+	if end := s.span(endSpan); end != nil {
+		return end.Time
+	}
+	if s.facts != nil && s.facts.Ended != nil {
+		return *s.facts.Ended
+	}
+	return time.Time{}
+}
+
 // lasted is from the story's start to its end, or false while it isn't known.
 func (s *story) lasted() (time.Duration, bool) {
-	first, last := time.Time{}, time.Time{}
+	first, last := time.Time{}, s.ended()
 	if start := s.span(startSpan); start != nil {
 		first = start.Time
 	}
-	if end := s.span(endSpan); end != nil {
-		last = end.Time
-	}
 	if s.facts != nil && s.facts.Started != nil && first.IsZero() {
 		first = *s.facts.Started
-	}
-	if s.facts != nil && s.facts.Ended != nil && last.IsZero() {
-		last = *s.facts.Ended
 	}
 	if first.IsZero() || last.IsZero() || last.Before(first) {
 		return 0, false
@@ -93,6 +101,10 @@ func (s *story) lasted() (time.Duration, bool) {
 
 // tree is the story as a node without a text of its own.
 func (s *story) tree() *node {
+	// Our clock may be behind the server's.
+	if n := len(s.events); n > 0 && s.Now.Before(s.events[n-1].Time) {
+		s.Now = s.events[n-1].Time
+	}
 	s.tries = s.attempts(s.final())
 	root := &node{}
 	bySpan := map[string]*node{}
@@ -116,8 +128,13 @@ func (s *story) tree() *node {
 	if n := s.scheduledNode(); n != nil {
 		root.add(n)
 	}
+	if s.facts != nil && s.facts.Ended != nil && s.span(endSpan) == nil {
+		root.add(&node{kind: branch, at: *s.facts.Ended, order: 1, text: []piece{
+			of(outcomeColor(s.facts.Outcome), s.facts.Outcome), {dim, dot + "the span of its end didn't come"},
+		}})
+	}
 	root.sort()
-	if !s.final() {
+	if !s.final() && len(s.events) > 0 {
 		root.add(s.nowNode())
 	}
 	return root
@@ -173,11 +190,11 @@ func place(root *node, tries []*node, parent, n *node) {
 		parent.add(n)
 		return
 	}
-	for _, try := range tries {
-		if try.attempt.holds(n.at) {
-			try.add(n)
-			return
-		}
+	// Attempts don't overlap, so it is the last that began before.
+	i := sort.Search(len(tries), func(i int) bool { return tries[i].attempt.start.After(n.at) })
+	if i > 0 && tries[i-1].attempt.holds(n.at) {
+		tries[i-1].add(n)
+		return
 	}
 	root.add(n)
 }

@@ -23,7 +23,9 @@ func Write(w io.Writer, t Told, o Options) error {
 	}
 	p := newPrinter(w, o.Style)
 	f.self.header(p)
-	p.row()
+	if len(root.children) > 0 {
+		p.row()
+	}
 	d := drawing{p: p, zero: firstTime(root)}
 	if top != f.self {
 		p.row(d.time(time.Time{}), of(bold, top.target()), of(dim, " "+top.id), piece{dim, dot + "its caller"})
