@@ -44,7 +44,7 @@ search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:
 | ` + "`unknown`" + ` | as it came | the index knows no trace in which the invocation ran, in this tenant |
 | ` + "`wide`" + ` | as it came | its traces take longer than a week, which Tempo may refuse, and than the range asked for |
 | ` + "`off`" + ` | as it came | the request has the header ` + "`X-Invoscope-Lookup: off`" + `, or lookups are off for the tenant |
-| ` + "`error`" + ` | as it came | the index failed, or took longer than 50 ms |
+| ` + "`error`" + ` | as it came | the index failed, or took longer than 250 ms |
 
 A Tempo that you run yourself enters spans that reach it later than
 ` + "`storage.trace.wal.ingestion_time_range_slack`" + ` (2 minutes by default; the embedded one has its
