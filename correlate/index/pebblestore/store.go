@@ -44,6 +44,9 @@ type Store struct {
 
 var _ index.Store = (*Store)(nil)
 
+// Failure implements [index.Failing].
+func (s *Store) Failure() error { return s.guard.failure() }
+
 // call is something to ask Pebble for.
 type call[T any] struct {
 	do func(db *pebble.DB) (T, error)

@@ -23,37 +23,50 @@ func (a *App) openIndex() error {
 		Registerer: a.registry,
 		Now:        a.now,
 	}
-	var err error
-	if c.Redis != "" {
-		// How much Redis may take is its own setting.
-		o.Store, err = redisstore.Open(context.Background(), redisstore.Options{URL: string(c.Redis), Log: a.log, Registerer: a.registry})
-	} else {
-		o.MaxBytes = int64(c.MaxBytes)
-		o.Store, err = a.openPebble()
+	open := a.openRedis // how much Redis may take is its own setting
+	if c.Redis == "" {
+		open, o.MaxBytes = a.openPebble, int64(c.MaxBytes)
 	}
-	if err != nil {
-		return fmt.Errorf("open the invocation index: %w", err)
-	}
+	o.Store = index.NewReopening(context.Background(), open, a.log, time.Now)
 	a.indexStore = o.Store
+	var err error
 	a.index, err = index.New(o)
 	return err
 }
 
-// openPebble opens the index in the data directory. One that can't be read is put
-// aside: it can be rebuilt, and the daemon has more to do.
-func (a *App) openPebble() (index.Store, error) {
+func (a *App) openRedis(ctx context.Context, _ error) (index.Store, error) {
+	store, err := redisstore.Open(ctx, redisstore.Options{URL: string(a.cfg.Index.Redis), Log: a.log, Registerer: a.registry})
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// openPebble opens the index in the data directory. One that can't be read, or turned
+// out so, is put aside: it can be rebuilt, and the daemon has more to do.
+func (a *App) openPebble(_ context.Context, why error) (index.Store, error) {
 	dir := filepath.Join(a.cfg.DataDir, "index")
 	o := pebblestore.Options{Dir: dir, Log: a.log, Registerer: a.registry}
-	store, err := pebblestore.Open(o)
-	if err == nil || !errors.Is(err, pebblestore.ErrCorrupt) {
-		return store, err
+	if !errors.Is(why, pebblestore.ErrCorrupt) {
+		store, err := pebblestore.Open(o)
+		if err == nil {
+			return store, nil
+		}
+		if !errors.Is(err, pebblestore.ErrCorrupt) {
+			return nil, err
+		}
+		why = err
 	}
 	aside := dir + ".corrupt"
 	if err := errors.Join(os.RemoveAll(aside), os.Rename(dir, aside)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("put the damaged index aside: %w", err)
+	}
+	a.log.Error("the invocation index is damaged and put aside; invoscope index rebuild fills the new one", "err", why, "dir", aside)
+	store, err := pebblestore.Open(o)
+	if err != nil {
 		return nil, err
 	}
-	a.log.Error("the invocation index can't be read and is put aside; invoscope index rebuild fills the new one", "err", err, "dir", aside)
-	return pebblestore.Open(o)
+	return store, nil
 }
 
 // runIndex maintains the index, and closes it once nothing feeds it any more.
