@@ -51,7 +51,7 @@ func TestAStoreIsOpenedAgain(t *testing.T) {
 	var tries int
 	var reasons []error
 	var opened *mortal
-	openFails := error(away)
+	openFails := away
 	r := index.NewReopening(t.Context(), func(_ context.Context, why error) (index.Store, error) {
 		tries++
 		reasons = append(reasons, why)

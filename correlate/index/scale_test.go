@@ -77,22 +77,26 @@ func (p population) request(first, last int, buf []byte) []byte {
 			if who.called {
 				cause = p.person(n - 1).attempt
 			} else {
-				spans = who.span(spans, "ingress", who.ingress, index.SpanID{}, 0, 2e3)
+				spans = who.span(spans, "ingress", who.ingress, index.SpanID{}, times{0, 2e3})
 			}
-			spans = who.span(spans, "invocation-start", start, cause, -3e5, 2e6)
+			spans = who.span(spans, "invocation-start", start, cause, times{-3e5, 2e6})
 			continue
 		}
 		if who.retried {
-			spans = who.span(spans, "invocation-attempt", who.retry, start, 3e6, 4e6)
+			spans = who.span(spans, "invocation-attempt", who.retry, start, times{3e6, 4e6})
 		}
-		spans = who.span(spans, "invocation-attempt", who.attempt, start, 5e7, 1e7)
-		spans = who.span(spans, "invocation-end", who.end, start, 6e7, 2e3)
+		spans = who.span(spans, "invocation-attempt", who.attempt, start, times{5e7, 1e7})
+		spans = who.span(spans, "invocation-end", who.end, start, times{6e7, 2e3})
 	}
 	scope := protowire.AppendBytes(protowire.AppendTag(buf[:0], 2, protowire.BytesType), spans)
 	return protowire.AppendBytes([]byte{1<<3 | 2}, scope) // of one ResourceSpans
 }
 
-func (who *person) span(b []byte, kind string, id, parent index.SpanID, after, length int64) []byte {
+// times are when a span begins after its invocation, and how long it lasts, in
+// nanoseconds.
+type times struct{ after, length int64 }
+
+func (who *person) span(b []byte, kind string, id, parent index.SpanID, at times) []byte {
 	var s []byte
 	bytesField := func(number protowire.Number, v []byte) {
 		s = protowire.AppendBytes(protowire.AppendTag(s, number, protowire.BytesType), v)
@@ -105,8 +109,8 @@ func (who *person) span(b []byte, kind string, id, parent index.SpanID, after, l
 	bytesField(2, id[:])
 	bytesField(4, parent[:])
 	bytesField(5, []byte(kind+" "+who.target))
-	s = protowire.AppendFixed64(protowire.AppendTag(s, 7, protowire.Fixed64Type), uint64(who.start+after))
-	s = protowire.AppendFixed64(protowire.AppendTag(s, 8, protowire.Fixed64Type), uint64(who.start+after+length))
+	s = protowire.AppendFixed64(protowire.AppendTag(s, 7, protowire.Fixed64Type), uint64(who.start+at.after))
+	s = protowire.AppendFixed64(protowire.AppendTag(s, 8, protowire.Fixed64Type), uint64(who.start+at.after+at.length))
 	attribute("restate.invocation.id", who.id.String())
 	attribute("restate.invocation.target", who.target)
 	switch kind {

@@ -48,16 +48,8 @@ func TestDamagedIndexIsPutAside(t *testing.T) {
 	if err := a.indexStore.Close(); err != nil {
 		t.Fatal(err)
 	}
-	manifests, err := filepath.Glob(filepath.Join(cfg.DataDir, "index", "MANIFEST-*"))
-	if err != nil || len(manifests) == 0 {
-		t.Fatalf("%v, %v", manifests, err)
-	}
-	for _, name := range manifests {
-		if err := os.WriteFile(name, []byte("not a manifest"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for range 2 { // the second time there is an older one aside
+		damage(t, filepath.Join(cfg.DataDir, "index"))
 		a = indexed(t, cfg)
 		if got := a.traceOf("acme", recordedID); got != "" {
 			t.Errorf("trace %q of a damaged index", got)
@@ -69,6 +61,19 @@ func TestDamagedIndexIsPutAside(t *testing.T) {
 			t.Error(err)
 		}
 		if err := a.indexStore.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func damage(t *testing.T, dir string) {
+	t.Helper()
+	manifests, err := filepath.Glob(filepath.Join(dir, "MANIFEST-*"))
+	if err != nil || len(manifests) == 0 {
+		t.Fatalf("%v, %v", manifests, err)
+	}
+	for _, name := range manifests {
+		if err := os.WriteFile(name, []byte("not a manifest"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
