@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/invoscope/invoscope/correlate"
 )
@@ -94,12 +95,8 @@ func (x *Index) invocationOf(ctx context.Context, tenant string, span SpanID) (*
 }
 
 func (r *Record) hasAttempt(span SpanID) bool {
-	for _, a := range r.Attempts {
-		if a == span {
-			return true
-		}
-	}
-	return false
+	_, has := slices.BinarySearchFunc(r.Attempts, span, compareSpans)
+	return has
 }
 
 // calleePage is how many callees are read at once.
