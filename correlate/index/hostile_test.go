@@ -120,3 +120,39 @@ func TestIDsThatEndAlike(t *testing.T) {
 		t.Errorf("the last: %v", err)
 	}
 }
+
+// TestOldInvocationsThatGoOnDontFillTheIndex sees that the index stays within its size
+// when some invocations, such as workflows that run again and again, have been known
+// for very long: they say nothing of how old the others are.
+func TestOldInvocationsThatGoOnDontFillTheIndex(t *testing.T) {
+	store := indextest.NewMemory()
+	ctx := context.Background()
+	now := time.Unix(1795403660, 0) // just after the recording
+	limited := func(limit int64) *index.Index {
+		return newIndexOver(t, index.Options{
+			Store: store, MaxBytes: limit,
+			Retention: func(string) time.Duration { return 24 * time.Hour }, Now: func() time.Time { return now },
+		})
+	}
+	x := limited(0)
+	applySpans(t, x, spanBatches(t)...)
+	for n := range uint64(20) {
+		first := 1 + int64(n)*now.UnixNano()/20
+		applySpans(t, x, made{kind: "ingress", of: numbered(n+1, n+1), span: 7, start: first, end: now.UnixNano()}.encode(t))
+	}
+	full, err := store.Bytes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := limited(full / 2).Maintain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := store.Bytes(ctx); err != nil || size > full/2 {
+		t.Errorf("%d bytes of %d allowed: %v", size, full/2, err)
+	}
+	for n := range uint64(20) {
+		if _, err := x.Get(ctx, tenant, numbered(n+1, n+1)); err != nil {
+			t.Errorf("an invocation that was seen just now: %v", err)
+		}
+	}
+}
