@@ -156,3 +156,21 @@ func TestOldInvocationsThatGoOnDontFillTheIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestServicesSpansTellNoOutcome sees that a service's span whose name is like one of
+// Restate's, but not its place, doesn't end the invocation that it names.
+func TestServicesSpansTellNoOutcome(t *testing.T) {
+	x := newIndex(t)
+	id := numbered(1, 2)
+	applySpans(t, x,
+		made{kind: "invocation-start", of: id, start: 1e9, end: 1e9}.encode(t),
+		made{kind: "invoke", of: id, span: 77, start: 2e9, end: 3e9}.encode(t),
+	)
+	r, err := x.Get(context.Background(), tenant, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Outcome() != index.Running {
+		t.Errorf("%s, not running", r.Outcome())
+	}
+}
