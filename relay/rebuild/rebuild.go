@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -170,26 +171,30 @@ func (r *run) search(ctx context.Context, from, to time.Time, limit int) ([]stri
 	return ids, nil
 }
 
-// learn reads traces and merges them into the index.
+// learn reads traces and merges them into the index. Each is let go of once it is read:
+// one may take as much memory as all others.
 func (r *run) learn(ctx context.Context, ids []string) error {
-	traces := make([][]byte, len(ids))
+	var mu sync.Mutex // of the batch and the progress
+	var batch index.Batch
 	group, ctx2 := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for i, id := range ids {
-		group.Go(func() (err error) {
-			traces[i], err = r.trace(ctx2, id)
-			return err
+	for _, id := range ids {
+		group.Go(func() error {
+			body, err := r.trace(ctx2, id)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.progress.Traces++
+			if err := batch.Spans(body); err != nil {
+				r.progress.Unreadable++
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
-	}
-	var batch index.Batch
-	for _, body := range traces {
-		r.progress.Traces++
-		if err := batch.Spans(body); err != nil {
-			r.progress.Unreadable++
-		}
 	}
 	r.progress.Invocations += batch.Len()
 	return r.Index.Apply(ctx, r.tenant, &batch)
