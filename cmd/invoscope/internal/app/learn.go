@@ -14,10 +14,13 @@ import (
 	"github.com/invoscope/invoscope/relay/queue"
 )
 
-// Delivery never waits long for the index: what takes longer than learnTimeout is
-// given up, and after a failure the index is left alone for learnPause.
+// Delivery never waits long for the index: what takes longer than learnTimeout, for each
+// learnRecords, is given up, and after a failure the index is left alone for learnPause.
+// A healthy store writes several times as many, so that a request that names very many
+// invocations isn't taken for a failure, for which all tenants would pay.
 const (
 	learnTimeout = 2 * time.Second
+	learnRecords = 10000
 	learnPause   = 5 * time.Second
 )
 
@@ -83,7 +86,7 @@ func (l *learner) learn(ctx context.Context, tenant string, body []byte) bool {
 	if batch.Len() == 0 {
 		return false
 	}
-	soon, cancel := context.WithTimeout(ctx, learnTimeout)
+	soon, cancel := context.WithTimeout(ctx, learnTimeout*time.Duration(1+batch.Len()/learnRecords))
 	defer cancel()
 	if err := l.index.Apply(soon, tenant, batch); err != nil && ctx.Err() == nil {
 		l.fail(err)

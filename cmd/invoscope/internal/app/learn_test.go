@@ -2,15 +2,19 @@ package app
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
@@ -133,6 +137,47 @@ func TestIndexNeverStopsDelivery(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestManyInvocationsAreNoFailure sees that a request that names so many invocations that
+// they take a while doesn't keep the index from learning what others send.
+func TestManyInvocationsAreNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context) error {
+			<-time.After(learnTimeout / 40) // for each 256 of them
+			return nil
+		}
+		l, _ := newLearner(t, sick{indextest.NewMemory(), slow, well})
+		send := l.before(func(context.Context, string, []byte) error { return nil })
+		if err := send(context.Background(), "acme", manyInvocations(t, learnRecords+1000)); err != nil {
+			t.Fatal(err)
+		}
+		if l.resting.Load() != 0 {
+			t.Error("one large request stops the index for all")
+		}
+	})
+}
+
+// manyInvocations is a request with a span of each of n invocations.
+func manyInvocations(t *testing.T, n int) []byte {
+	t.Helper()
+	traces := ptrace.NewTraces()
+	spans := traces.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+	for i := range n {
+		var id correlate.InvocationID
+		binary.BigEndian.PutUint64(id.UUID[8:], uint64(i+1))
+		s := spans.AppendEmpty()
+		s.SetName("ingress Greeter/greet")
+		s.SetTraceID(pcommon.TraceID(id.UUID))
+		s.SetSpanID(pcommon.SpanID{1})
+		s.SetEndTimestamp(1e9)
+		s.Attributes().PutStr("restate.invocation.id", id.String())
+	}
+	body, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(traces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 func TestGarbageIsDelivered(t *testing.T) {
