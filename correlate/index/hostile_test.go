@@ -174,3 +174,21 @@ func TestServicesSpansTellNoOutcome(t *testing.T) {
 		t.Errorf("%s, not running", r.Outcome())
 	}
 }
+
+// TestListsWithinAnyTime sees that times far from all that happened are as good as others.
+func TestListsWithinAnyTime(t *testing.T) {
+	x := newIndex(t)
+	applySpans(t, x, spanBatches(t)...)
+	all := len(listAll(t, x, index.Query{}))
+	for _, q := range []index.Query{
+		{To: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{From: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)},
+	} {
+		if got := len(listAll(t, x, q)); got != all {
+			t.Errorf("%v to %v: %d of %d", q.From, q.To, got, all)
+		}
+	}
+	if got := listAll(t, x, index.Query{From: time.Date(2400, 1, 1, 0, 0, 0, 0, time.UTC)}); len(got) != 0 {
+		t.Errorf("%d after 2400", len(got))
+	}
+}
