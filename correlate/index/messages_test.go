@@ -77,3 +77,45 @@ func TestTimesThatNoNumberHolds(t *testing.T) {
 		}
 	}
 }
+
+// TestCallersAreOfTheirRun sees that whoever called an earlier run, or called when a run
+// was there already, isn't said to have called the latest one.
+func TestCallersAreOfTheirRun(t *testing.T) {
+	const callerID = "inv_1hSYOOxaFdzi2FUGCwiD5OL86PLDRF5CUF"
+	called := func(second string) string {
+		return `{"timestamp":"2026-11-23T03:14:` + second + `.116960Z","level":"DEBUG","fields":{"message":"Effect: Send service invocation to partition processor","restate.invocation.id":"` + oneID +
+			`"},"target":"restate_worker::partition::state_machine","span":{"restate.invocation.id":"` + callerID + `"}}`
+	}
+	const begun = "First time we see this invocation id, invocation will be processed"
+	requested := serverLine("00", "Processing invocation request")
+	for name, c := range map[string]struct {
+		lines  []string
+		caller string
+		origin index.Origin
+	}{
+		"called":          {[]string{called("01"), serverLine("01", begun)}, callerID, index.OriginUnknown},
+		"called later":    {[]string{serverLine("01", begun), called("31")}, "", index.OriginUnknown},
+		"called before":   {[]string{called("01"), serverLine("01", begun), serverLine("51", begun)}, "", index.OriginUnknown},
+		"requested":       {[]string{requested, serverLine("01", begun)}, "", index.Ingress},
+		"requested once":  {[]string{requested, serverLine("01", begun), serverLine("51", begun)}, "", index.OriginUnknown},
+		"a line was lost": {[]string{called("01")}, callerID, index.OriginUnknown},
+	} {
+		x := newIndex(t)
+		applyLines(t, x, encodeLines(t, c.lines))
+		r, err := x.Get(context.Background(), tenant, parseID(t, oneID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rel, err := x.Relations(context.Background(), tenant, &r, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := ""
+		if rel.Caller != nil {
+			caller = rel.Caller.String()
+		}
+		if caller != c.caller || rel.Origin != c.origin {
+			t.Errorf("%s: caller %q, origin %s", name, caller, rel.Origin)
+		}
+	}
+}
