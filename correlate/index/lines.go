@@ -54,7 +54,7 @@ func (b *Batch) entry(body []byte) error {
 		}
 		body = after
 	}
-	if e.id == "" || e.time <= 0 {
+	if e.id == "" || e.time <= 0 || b.tooLate(e.time) {
 		return nil
 	}
 	id, err := correlate.ParseInvocationID(e.id)

@@ -64,7 +64,9 @@ func (b *Batch) span(body []byte) error {
 	if err != nil {
 		return nil // it isn't Restate's
 	}
-	s.end = max(s.end, s.start)
+	if s.end = max(s.end, s.start); b.tooLate(s.end) {
+		return nil
+	}
 	s.tell(b.record(id))
 	return nil
 }

@@ -34,6 +34,8 @@ const (
 	// are written at once.
 	parallel   = 4
 	applyAfter = 200
+	// maxLead is how far behind the range's end a span may end.
+	maxLead = 24 * time.Hour
 	// maxTrace bounds a trace, in bytes.
 	maxTrace = 256 << 20
 )
@@ -68,6 +70,7 @@ type Range struct {
 type run struct {
 	Options
 	tenant   string
+	latest   int64           // of what is learnt, in nanoseconds since 1970
 	seen     map[string]bool // ids of the traces that were read
 	progress Progress
 }
@@ -75,7 +78,7 @@ type run struct {
 // Rebuild reads the range's traces, the latest first, and merges them into the
 // index. It calls report after each hour, and at the end.
 func Rebuild(ctx context.Context, o Options, all Range, report func(Progress) error) error {
-	r := run{Options: o, tenant: all.Tenant, seen: map[string]bool{}}
+	r := run{Options: o, tenant: all.Tenant, latest: all.To.Add(maxLead).UnixNano(), seen: map[string]bool{}}
 	for end := all.To; end.After(all.From); end = end.Add(-window) {
 		begin := end.Add(-window)
 		if begin.Before(all.From) {
@@ -175,7 +178,7 @@ func (r *run) search(ctx context.Context, from, to time.Time, limit int) ([]stri
 // one may take as much memory as all others.
 func (r *run) learn(ctx context.Context, ids []string) error {
 	var mu sync.Mutex // of the batch and the progress
-	var batch index.Batch
+	batch := index.Batch{Latest: r.latest}
 	group, ctx2 := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for _, id := range ids {

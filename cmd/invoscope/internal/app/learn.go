@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/queue"
 )
 
@@ -79,6 +80,7 @@ func (l *learner) learn(ctx context.Context, tenant string, body []byte) bool {
 		batch.Reset()
 		l.batches.Put(batch)
 	}()
+	batch.Latest = l.now().Add(engine.MaxLead).UnixNano()
 	if err := l.read(batch, body); err != nil {
 		l.index.Missed()
 		l.log.Warn("the invocation index can't read what is delivered", "tenant", tenant, "err", err)

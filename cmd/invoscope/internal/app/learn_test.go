@@ -48,6 +48,7 @@ func well(context.Context) error { return nil }
 func newLearner(t *testing.T, store index.Store) (l *learner, clock *atomic.Int64) {
 	t.Helper()
 	clock = &atomic.Int64{}
+	clock.Store(1795403660) // just after the recording
 	now := func() time.Time { return time.Unix(clock.Load(), 0) }
 	x, err := index.New(index.Options{
 		Store: store, Retention: func(string) time.Duration { return time.Hour },
@@ -92,6 +93,21 @@ func TestLearnsBeforeItDelivers(t *testing.T) {
 	})(context.Background(), "acme", spans(t))
 	if !errors.Is(err, refused) {
 		t.Errorf("%v, not the engine's error", err)
+	}
+}
+
+// TestTheFutureIsNotLearnt sees that spans of a wrong clock, which would never be old
+// enough to be forgotten, are delivered and no more.
+func TestTheFutureIsNotLearnt(t *testing.T) {
+	l, clock := newLearner(t, indextest.NewMemory())
+	clock.Add(-48 * 3600)
+	delivered := false
+	send := l.before(func(context.Context, string, []byte) error { delivered = true; return nil })
+	if err := send(context.Background(), "acme", spans(t)); err != nil || !delivered {
+		t.Errorf("delivered: %t, %v", delivered, err)
+	}
+	if knows(t, l) {
+		t.Error("the future is known")
 	}
 }
 
