@@ -196,6 +196,34 @@ func manyInvocations(t *testing.T, n int) []byte {
 	return body
 }
 
+// stuck is a store whose reads don't return.
+type stuck struct {
+	*indextest.Memory
+	reads int
+}
+
+func (s *stuck) Get(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+	s.reads++
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestAStuckIndexDelaysOneLine sees that a request whose lines name many invocations
+// doesn't wait for the index for each of them.
+func TestAStuckIndexDelaysOneLine(t *testing.T) {
+	store := &stuck{Memory: indextest.NewMemory()}
+	l, _ := newLearner(t, store)
+	a := &App{index: l.index, now: l.now}
+	for n := range 10 {
+		if trace := a.traceOf("acme", (correlate.InvocationID{PartitionKey: uint64(n)}).String()); trace != "" {
+			t.Errorf("trace %s", trace)
+		}
+	}
+	if store.reads != 1 {
+		t.Errorf("the store was asked %d times", store.reads)
+	}
+}
+
 func TestGarbageIsDelivered(t *testing.T) {
 	l, _ := newLearner(t, indextest.NewMemory())
 	delivered := false
