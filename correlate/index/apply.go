@@ -10,8 +10,13 @@ import (
 	"github.com/invoscope/invoscope/correlate"
 )
 
-// updateRecords bounds how many records are changed in one update of the store.
-const updateRecords = 256
+const (
+	// updateRecords bounds how many records are changed in one update of the store.
+	updateRecords = 256
+	// maxBucket bounds the records that share a start span's id. Two don't by chance;
+	// ids that are made up may, and a bucket is read and written as a whole.
+	maxBucket = 8
+)
 
 // Apply merges what a batch knows into the index. What it wrote is seen by reads
 // at once, and is durable after [Index.Sync].
@@ -69,7 +74,8 @@ func (x *Index) apply(ctx context.Context, tenant string, ids []correlate.Invoca
 	return nil
 }
 
-// mergeInto merges a record into its bucket, and writes what else changes by it.
+// mergeInto merges a record into its bucket, and writes what else changes by it. One
+// for which the bucket has no room isn't learnt.
 func mergeInto(bucket []Record, learnt *Record, w *Writes) []Record {
 	var r *Record
 	for i := range bucket {
@@ -78,20 +84,38 @@ func mergeInto(bucket []Record, learnt *Record, w *Writes) []Record {
 		}
 	}
 	var oldList, oldCallers [][]byte
+	var oldAttempts []SpanID
 	if r == nil {
+		if len(bucket) >= maxBucket {
+			return bucket
+		}
 		bucket = append(bucket, Record{ID: learnt.ID})
 		r = &bucket[len(bucket)-1]
 	} else {
 		oldList, oldCallers = listKeys(r), callerKeys(r)
+		oldAttempts = slices.Clone(r.Attempts)
 	}
 	r.Merge(learnt)
 	replaceKeys(w, oldList, listKeys(r))
 	replaceKeys(w, oldCallers, callerKeys(r))
-	ref := startSpan(r.ID)
-	for _, span := range learnt.Attempts {
-		w.Set = append(w.Set, KeyValue{attemptKey(span), ref[:]})
-	}
+	replaceAttempts(w, oldAttempts, r)
 	return bucket
+}
+
+// replaceAttempts writes which record attempts belong to, and forgets those for which
+// others took the place.
+func replaceAttempts(w *Writes, before []SpanID, r *Record) {
+	ref := startSpan(r.ID)
+	for _, span := range before {
+		if !r.hasAttempt(span) {
+			w.Delete = append(w.Delete, attemptKey(span))
+		}
+	}
+	for _, span := range r.Attempts {
+		if _, known := slices.BinarySearchFunc(before, span, compareSpans); !known {
+			w.Set = append(w.Set, KeyValue{attemptKey(span), ref[:]})
+		}
+	}
 }
 
 func replaceKeys(w *Writes, before, after [][]byte) {

@@ -7,6 +7,10 @@ import (
 // Batch is what some spans and log lines say about invocations. Its zero value is
 // ready; [Index.Apply] merges it into the index.
 type Batch struct {
+	// Latest bounds the times that are learnt, in nanoseconds since 1970; 0 doesn't. What
+	// claims to be seen in a far future would never be forgotten.
+	Latest int64
+
 	records map[correlate.InvocationID]*Record
 	// scratch is what is read right now.
 	scratch struct {
@@ -27,11 +31,13 @@ func (b *Batch) Records() []*Record {
 	return all
 }
 
-// Reset forgets all.
+// Reset forgets all but Latest.
 func (b *Batch) Reset() {
 	clear(b.records)
 	b.scratch.span, b.scratch.entry = span{}, entry{}
 }
+
+func (b *Batch) tooLate(at int64) bool { return b.Latest != 0 && at > b.Latest }
 
 func (b *Batch) record(id correlate.InvocationID) *Record {
 	r := b.records[id]

@@ -51,10 +51,12 @@ func (x *Index) Maintain(ctx context.Context) error {
 }
 
 // shrink forgets the oldest part of the time that the index covers: half as
-// large a part as the store is too large by, again and again.
+// large a part as the store is too large by, again and again. What has been known for
+// long and was seen since stays, and doesn't count as a part of that time.
 func (x *Index) shrink(ctx context.Context, tenants []string) error {
 	x.metrics.limit.Set(float64(x.opts.MaxBytes))
-	for range maxPasses {
+	from := int64(0)
+	for passes := 0; passes < maxPasses; {
 		size, err := x.store.Bytes(ctx)
 		if err != nil {
 			return fmt.Errorf("measure the index: %w", err)
@@ -63,23 +65,21 @@ func (x *Index) shrink(ctx context.Context, tenants []string) error {
 		if x.opts.MaxBytes == 0 || size <= x.opts.MaxBytes {
 			return nil
 		}
-		oldest, err := x.oldest(ctx, tenants)
-		if err != nil || oldest == math.MaxInt64 {
+		now := x.opts.Now().UnixNano()
+		oldest, err := x.oldest(ctx, tenants, from)
+		if err != nil || oldest >= now {
 			return err
 		}
-		now := x.opts.Now().UnixNano()
 		part := max(float64(size-x.opts.MaxBytes)/float64(size)/2, minPart)
-		before := oldest + max(int64(float64(now-oldest)*part), int64(time.Millisecond))
-		for _, tenant := range tenants {
-			n, err := x.forget(ctx, tenant, before, "size")
-			if err != nil {
-				return err
-			}
-			if n > 0 {
-				x.opts.Log.Warn("the invocation index is full: the oldest invocations are forgotten",
-					"tenant", tenant, "invocations", n, "size_bytes", size, "max_size_bytes", x.opts.MaxBytes)
-			}
+		from = oldest + max(int64(float64(now-oldest)*part), int64(time.Millisecond))
+		n, err := x.forgetOldest(ctx, tenants, from, size)
+		if err != nil {
+			return err
 		}
+		if n == 0 {
+			continue // as long as there is a later part of the time
+		}
+		passes++
 		if err := x.store.Compact(ctx); err != nil {
 			return fmt.Errorf("compact the index: %w", err)
 		}
@@ -87,13 +87,33 @@ func (x *Index) shrink(ctx context.Context, tenants []string) error {
 	return nil
 }
 
-// oldest is the earliest time in the index, in nanoseconds since 1970.
-func (x *Index) oldest(ctx context.Context, tenants []string) (int64, error) {
+// forgetOldest makes room in a store of a size.
+func (x *Index) forgetOldest(ctx context.Context, tenants []string, before, size int64) (int, error) {
+	all := 0
+	for _, tenant := range tenants {
+		n, err := x.forget(ctx, tenant, before, "size")
+		if err != nil {
+			return all, err
+		}
+		if n > 0 {
+			x.opts.Log.Warn("the invocation index is full: the oldest invocations are forgotten",
+				"tenant", tenant, "invocations", n, "size_bytes", size, "max_size_bytes", x.opts.MaxBytes)
+		}
+		all += n
+	}
+	return all, nil
+}
+
+// oldest is the earliest FirstSeen in the index that isn't before from, in nanoseconds
+// since 1970.
+func (x *Index) oldest(ctx context.Context, tenants []string, from int64) (int64, error) {
 	first := int64(math.MaxInt64)
+	var begin [timeLen]byte
+	putMillis(begin[:], from)
 	for _, tenant := range tenants {
 		for o := range outcomes {
 			prefix := outcomePrefix(o)
-			keys, err := x.store.Scan(ctx, tenant, prefix, after(prefix), 1, false)
+			keys, err := x.store.Scan(ctx, tenant, append(bytes.Clone(prefix), begin[:]...), after(prefix), 1, false)
 			if err != nil {
 				return 0, fmt.Errorf("read the invocation index: %w", err)
 			}

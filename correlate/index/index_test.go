@@ -213,7 +213,7 @@ func TestFailuresAreTold(t *testing.T) {
 			index.Failure{Message: "broken pipe"},
 		},
 		"answered": {
-			`{"timestamp":"2026-11-23T03:14:07.116960Z","level":"DEBUG","fields":{"message":"Send response to ingress with request id '01M8': Failure([402] card \"declined\" by issuer)"},"span":{"restate.invocation.id":"` + id + `"}}`,
+			`{"timestamp":"2026-11-23T03:14:07.116960Z","level":"DEBUG","fields":{"message":"Send response to ingress with request id '01M8': Failure([402] card \"declined\" by issuer)"},"target":"restate_worker::partition::state_machine","span":{"restate.invocation.id":"` + id + `"}}`,
 			index.Failure{Status: "402", Message: `card "declined" by issuer`},
 		},
 	} {

@@ -47,9 +47,13 @@ func spotOf(r *Record) (s spot) {
 	return s
 }
 
-func putMillis(b []byte, nanos int64) {
+func putMillis(b []byte, nanos int64) { putTime(b, time.Unix(0, nanos)) }
+
+// putTime also takes times that nanoseconds since 1970 can't tell.
+func putTime(b []byte, t time.Time) {
+	const most = 1<<(8*timeLen) - 1
 	var full [8]byte
-	binary.BigEndian.PutUint64(full[:], uint64(max(nanos, 0))/uint64(time.Millisecond))
+	binary.BigEndian.PutUint64(full[:], uint64(min(max(t.UnixMilli(), 0), most)))
 	copy(b[:timeLen], full[8-timeLen:])
 }
 

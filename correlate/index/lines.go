@@ -1,6 +1,7 @@
 package index
 
 import (
+	"math"
 	"strings"
 	"unsafe"
 
@@ -53,7 +54,7 @@ func (b *Batch) entry(body []byte) error {
 		}
 		body = after
 	}
-	if e.id == "" || e.time <= 0 {
+	if e.id == "" || e.time <= 0 || b.tooLate(e.time) {
 		return nil
 	}
 	id, err := correlate.ParseInvocationID(e.id)
@@ -73,7 +74,8 @@ func (b *Batch) entry(body []byte) error {
 // text is b as a string, for as long as b lives. What is kept of it is copied.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// timestamp reads a google.protobuf.Timestamp, in nanoseconds since 1970.
+// timestamp reads a google.protobuf.Timestamp, in nanoseconds since 1970. It is 0 for
+// what no such number can tell.
 func timestamp(b []byte) int64 {
 	var seconds, nanos int64
 	for len(b) > 0 {
@@ -89,6 +91,9 @@ func timestamp(b []byte) int64 {
 			nanos = int64(f.value)
 		}
 		b = after
+	}
+	if seconds < 0 || seconds >= math.MaxInt64/int64(1e9) || nanos < 0 || nanos >= 1e9 {
+		return 0
 	}
 	return seconds*1e9 + nanos
 }
@@ -150,10 +155,20 @@ func (b *Batch) tell(r *Record, e *entry) {
 	message := messageOf(e.line)
 	for i := range messages {
 		if after, ok := strings.CutPrefix(message, messages[i].begins); ok && !(messages[i].begins == "Invoke" && continuesWord(after)) {
-			messages[i].tell(b, r, e, after)
+			if isRestates(e.line) {
+				messages[i].tell(b, r, e, after)
+			}
 			return
 		}
 	}
+}
+
+// isRestates reports whether a record in JSON comes from a module of Restate, as its
+// target tells. Services log in JSON, too, and may say that they "Invoke" something. Of
+// the other formats messageOf only takes what a module of Restate precedes.
+func isRestates(line string) bool {
+	return !strings.HasPrefix(line, "{") ||
+		strings.Contains(line, `"target":"restate_`) || strings.Contains(line, `\"target\":\"restate_`)
 }
 
 // continuesWord reports whether s begins with a letter.
@@ -235,11 +250,27 @@ func (b *Batch) answered(r *Record, e *entry, rest string) {
 	case strings.HasPrefix(result, "Success"):
 		r.ended(&r.Result, e.time, Succeeded)
 	case strings.HasPrefix(result, "Failure("):
+		status, message := failureIn(result)
+		message = strings.TrimSuffix(message, ")")
+		if isRefusal(message) {
+			return
+		}
 		r.ended(&r.Result, e.time, Failed)
-		if status, message := failureIn(result); message != "" {
-			r.failed(e.time, strings.Clone(status), strings.TrimSuffix(message, ")"))
+		if message != "" {
+			r.failed(e.time, strings.Clone(status), message)
 		}
 	}
+}
+
+// isRefusal reports whether a failure is, or may be, Restate's answer to a request that
+// came in addition, of which the invocation itself knows nothing: see the errors in
+// restate's crates/types/src/errors.rs.
+func isRefusal(message string) bool {
+	switch message {
+	case "the workflow method was already invoked", "the response is not ready yet", "not found", "gone":
+		return true
+	}
+	return strings.HasPrefix(message, "attach not supported for this invocation")
 }
 
 // invoked reads that the current invocation calls another, or sends it one-way: it

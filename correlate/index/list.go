@@ -49,6 +49,7 @@ func (x *Index) List(ctx context.Context, tenant string, q Query) (Page, error) 
 	if limit == 0 {
 		limit = defaultLimit
 	}
+	q.Target = cut(q.Target)
 	ranges, err := x.ranges(tenant, q)
 	if err != nil {
 		return Page{}, err
@@ -92,10 +93,10 @@ func (x *Index) ranges(tenant string, q Query) ([]*keyRange, error) {
 	var from, to spot
 	to = spot(bytes.Repeat([]byte{0xff}, spotLen))
 	if !q.From.IsZero() {
-		putMillis(from[:], q.From.UnixNano())
+		putTime(from[:], q.From)
 	}
 	if !q.To.IsZero() {
-		putMillis(to[:], q.To.UnixNano())
+		putTime(to[:], q.To)
 	}
 	open := true // whether the range includes to
 	if q.Cursor != "" {

@@ -101,7 +101,7 @@ func (r *Record) trace(t Trace) {
 }
 
 func (r *Record) attempt(a SpanID) {
-	i, known := slices.BinarySearchFunc(r.Attempts, a, func(x, y SpanID) int { return bytes.Compare(x[:], y[:]) })
+	i, known := slices.BinarySearchFunc(r.Attempts, a, compareSpans)
 	switch {
 	case known:
 	case len(r.Attempts) < MaxAttempts:
@@ -130,6 +130,8 @@ func (r *Record) requested(at int64) {
 		r.Requested = at
 	}
 }
+
+func compareSpans(a, b SpanID) int { return bytes.Compare(a[:], b[:]) }
 
 func compareFailures(a, b Failure) int {
 	return cmp.Or(strings.Compare(a.Status, b.Status), strings.Compare(a.Message, b.Message))

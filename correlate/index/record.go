@@ -171,14 +171,22 @@ func (r *Record) Outcome() Outcome {
 	return Unknown
 }
 
+// sameRun is how far apart the times are at most that are told of a run's beginning, in
+// nanoseconds: Restate logs that it begins just after the time that its span has.
+const sameRun = int64(10 * time.Second)
+
 // StartedAt is when the latest run began, or zero.
 func (r *Record) StartedAt() int64 {
-	// Restate logs that it begins just after the time that its span has.
-	const sameRun = int64(10 * time.Second)
 	if r.Started != 0 && r.Begun-r.Started < sameRun {
 		return r.Started
 	}
 	return r.Begun
+}
+
+// beganAt reports whether the latest run, as far as is known, is one that began at a time.
+func (r *Record) beganAt(at int64) bool {
+	started := r.StartedAt()
+	return started == 0 || at > started-sameRun && at < started+sameRun
 }
 
 // EndedAt is when the latest run ended, or zero.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/invoscope/invoscope/correlate"
 )
@@ -36,10 +37,14 @@ func (x *Index) Relations(ctx context.Context, tenant string, r *Record, limit i
 	return rel, nil
 }
 
-// origin finds out how r came to be. A parent that is neither its ingress span nor
-// a known attempt says nothing: it may be a span that was lost.
+// origin finds out how the latest run of r came to be. A parent that is neither its
+// ingress span nor a known attempt says nothing: it may be a span that was lost. Nor does
+// what was told of an earlier run, or who called when it ran already.
 func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relations) error {
-	cause := r.Cause.Value
+	var cause Cause
+	if r.beganAt(r.Cause.Time) {
+		cause = r.Cause.Value
+	}
 	if cause.Span != (SpanID{}) && cause.Span == r.Ingress.Value {
 		rel.Origin = Ingress
 		return nil
@@ -54,7 +59,7 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 			return nil
 		}
 	}
-	if r.Caller.Time != 0 {
+	if r.Caller.Time != 0 && r.beganAt(r.Caller.Time) {
 		caller := r.Caller.Value
 		rel.Origin, rel.Caller = r.told(cause.Origin), &caller
 		return nil
@@ -62,7 +67,7 @@ func (x *Index) origin(ctx context.Context, tenant string, r *Record, rel *Relat
 	switch {
 	case cause.Origin == Send:
 		rel.Origin = Send
-	case cause.Span == (SpanID{}) && r.Requested != 0 && r.Requested <= max(r.Started, r.Begun):
+	case cause.Span == (SpanID{}) && r.Requested != 0 && r.beganAt(r.Requested) && r.Requested <= max(r.Started, r.Begun):
 		// Requests for what runs already, such as a repeated idempotent call, come
 		// after its start.
 		rel.Origin = Ingress
@@ -103,12 +108,8 @@ func (x *Index) invocationOf(ctx context.Context, tenant string, span SpanID) (*
 }
 
 func (r *Record) hasAttempt(span SpanID) bool {
-	for _, a := range r.Attempts {
-		if a == span {
-			return true
-		}
-	}
-	return false
+	_, has := slices.BinarySearchFunc(r.Attempts, span, compareSpans)
+	return has
 }
 
 // calleePage is how many callees are read at once.

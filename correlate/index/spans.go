@@ -64,7 +64,9 @@ func (b *Batch) span(body []byte) error {
 	if err != nil {
 		return nil // it isn't Restate's
 	}
-	s.end = max(s.end, s.start)
+	if s.end = max(s.end, s.start); b.tooLate(s.end) {
+		return nil
+	}
 	s.tell(b.record(id))
 	return nil
 }
@@ -181,9 +183,8 @@ func (s *span) setStatus(body []byte) error {
 func (s *span) tell(r *Record) {
 	r.see(s.start, s.end)
 	r.name(text(s.target), true)
-	kind, _, _ := strings.Cut(text(s.name), " ")
 	main := true
-	switch kind {
+	switch s.kind(startSpan(r.ID)) {
 	case "invocation-start":
 		s.tellStart(r)
 	case "invocation-attempt":
@@ -200,6 +201,16 @@ func (s *span) tell(r *Record) {
 		main = false // a user's, or a run of 1.6, which other spans tell of
 	}
 	r.trace(Trace{ID: s.trace, From: s.start, To: s.end, Main: main})
+}
+
+// kind is the first word of the name. That of a service's own span may be "invoke",
+// too; Restate 1.6's has an id that follows from the invocation's.
+func (s *span) kind(start SpanID) string {
+	kind, _, _ := strings.Cut(text(s.name), " ")
+	if kind == "invoke" && s.id != start {
+		return ""
+	}
+	return kind
 }
 
 func (s *span) tellStart(r *Record) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,8 @@ const (
 	// are written at once.
 	parallel   = 4
 	applyAfter = 200
+	// maxLead is how far behind the range's end a span may end.
+	maxLead = 24 * time.Hour
 	// maxTrace bounds a trace, in bytes.
 	maxTrace = 256 << 20
 )
@@ -67,6 +70,7 @@ type Range struct {
 type run struct {
 	Options
 	tenant   string
+	latest   int64           // of what is learnt, in nanoseconds since 1970
 	seen     map[string]bool // ids of the traces that were read
 	progress Progress
 }
@@ -74,7 +78,7 @@ type run struct {
 // Rebuild reads the range's traces, the latest first, and merges them into the
 // index. It calls report after each hour, and at the end.
 func Rebuild(ctx context.Context, o Options, all Range, report func(Progress) error) error {
-	r := run{Options: o, tenant: all.Tenant, seen: map[string]bool{}}
+	r := run{Options: o, tenant: all.Tenant, latest: all.To.Add(maxLead).UnixNano(), seen: map[string]bool{}}
 	for end := all.To; end.After(all.From); end = end.Add(-window) {
 		begin := end.Add(-window)
 		if begin.Before(all.From) {
@@ -170,26 +174,30 @@ func (r *run) search(ctx context.Context, from, to time.Time, limit int) ([]stri
 	return ids, nil
 }
 
-// learn reads traces and merges them into the index.
+// learn reads traces and merges them into the index. Each is let go of once it is read:
+// one may take as much memory as all others.
 func (r *run) learn(ctx context.Context, ids []string) error {
-	traces := make([][]byte, len(ids))
+	var mu sync.Mutex // of the batch and the progress
+	batch := index.Batch{Latest: r.latest}
 	group, ctx2 := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for i, id := range ids {
-		group.Go(func() (err error) {
-			traces[i], err = r.trace(ctx2, id)
-			return err
+	for _, id := range ids {
+		group.Go(func() error {
+			body, err := r.trace(ctx2, id)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.progress.Traces++
+			if err := batch.Spans(body); err != nil {
+				r.progress.Unreadable++
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
-	}
-	var batch index.Batch
-	for _, body := range traces {
-		r.progress.Traces++
-		if err := batch.Spans(body); err != nil {
-			r.progress.Unreadable++
-		}
 	}
 	r.progress.Invocations += batch.Len()
 	return r.Index.Apply(ctx, r.tenant, &batch)

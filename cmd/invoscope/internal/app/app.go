@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,7 @@ type App struct {
 	index    *index.Index
 	// indexStore is the index's, to be closed.
 	indexStore index.Store
+	tracesRest atomic.Int64 // until when only memory is asked for traces, in ns since 1970
 	logs       *queue.Queue
 	traces     *queue.Queue
 	relay      *relay.Relay

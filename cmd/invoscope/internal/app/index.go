@@ -78,7 +78,8 @@ func (a *App) runIndex(ctx context.Context) error {
 const traceTimeout = 50 * time.Millisecond
 
 // traceOf returns the trace of an invocation for its log lines, or nothing. What
-// replicas share is too far away to ask for every line.
+// replicas share is too far away to ask for every line, and a store that doesn't answer
+// in time isn't asked for the other invocations of a request either.
 func (a *App) traceOf(tenant, invocation string) string {
 	id, err := correlate.ParseInvocationID(invocation)
 	if err != nil {
@@ -86,8 +87,12 @@ func (a *App) traceOf(tenant, invocation string) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), traceTimeout)
 	defer cancel()
-	trace, known := a.index.Trace(ctx, tenant, id, a.cfg.Index.Redis == "")
+	stored := a.cfg.Index.Redis == "" && a.now().UnixNano() >= a.tracesRest.Load()
+	trace, known := a.index.Trace(ctx, tenant, id, stored)
 	if !known {
+		if ctx.Err() != nil {
+			a.tracesRest.Store(a.now().Add(learnPause).UnixNano())
+		}
 		return ""
 	}
 	return trace.String()

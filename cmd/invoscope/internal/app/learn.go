@@ -11,13 +11,17 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/queue"
 )
 
-// Delivery never waits long for the index: what takes longer than learnTimeout is
-// given up, and after a failure the index is left alone for learnPause.
+// Delivery never waits long for the index: what takes longer than learnTimeout, for each
+// learnRecords, is given up, and after a failure the index is left alone for learnPause.
+// A healthy store writes several times as many, so that a request that names very many
+// invocations isn't taken for a failure, for which all tenants would pay.
 const (
 	learnTimeout = 2 * time.Second
+	learnRecords = 10000
 	learnPause   = 5 * time.Second
 )
 
@@ -76,6 +80,7 @@ func (l *learner) learn(ctx context.Context, tenant string, body []byte) bool {
 		batch.Reset()
 		l.batches.Put(batch)
 	}()
+	batch.Latest = l.now().Add(engine.MaxLead).UnixNano()
 	if err := l.read(batch, body); err != nil {
 		l.index.Missed()
 		l.log.Warn("the invocation index can't read what is delivered", "tenant", tenant, "err", err)
@@ -83,7 +88,7 @@ func (l *learner) learn(ctx context.Context, tenant string, body []byte) bool {
 	if batch.Len() == 0 {
 		return false
 	}
-	soon, cancel := context.WithTimeout(ctx, learnTimeout)
+	soon, cancel := context.WithTimeout(ctx, learnTimeout*time.Duration(1+batch.Len()/learnRecords))
 	defer cancel()
 	if err := l.index.Apply(soon, tenant, batch); err != nil && ctx.Err() == nil {
 		l.fail(err)

@@ -2,15 +2,19 @@ package app
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
@@ -44,6 +48,7 @@ func well(context.Context) error { return nil }
 func newLearner(t *testing.T, store index.Store) (l *learner, clock *atomic.Int64) {
 	t.Helper()
 	clock = &atomic.Int64{}
+	clock.Store(1795403660) // just after the recording
 	now := func() time.Time { return time.Unix(clock.Load(), 0) }
 	x, err := index.New(index.Options{
 		Store: store, Retention: func(string) time.Duration { return time.Hour },
@@ -91,6 +96,21 @@ func TestLearnsBeforeItDelivers(t *testing.T) {
 	}
 }
 
+// TestTheFutureIsNotLearnt sees that spans of a wrong clock, which would never be old
+// enough to be forgotten, are delivered and no more.
+func TestTheFutureIsNotLearnt(t *testing.T) {
+	l, clock := newLearner(t, indextest.NewMemory())
+	clock.Add(-48 * 3600)
+	delivered := false
+	send := l.before(func(context.Context, string, []byte) error { delivered = true; return nil })
+	if err := send(context.Background(), "acme", spans(t)); err != nil || !delivered {
+		t.Errorf("delivered: %t, %v", delivered, err)
+	}
+	if knows(t, l) {
+		t.Error("the future is known")
+	}
+}
+
 func TestLinesAreDecompressed(t *testing.T) {
 	var b index.Batch
 	if err := readLines(&b, s2.EncodeSnappy(nil, []byte("\x0a\x00"))); err != nil {
@@ -132,6 +152,75 @@ func TestIndexNeverStopsDelivery(t *testing.T) {
 				t.Error("it rests for too long")
 			}
 		})
+	}
+}
+
+// TestManyInvocationsAreNoFailure sees that a request that names so many invocations that
+// they take a while doesn't keep the index from learning what others send.
+func TestManyInvocationsAreNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context) error {
+			<-time.After(learnTimeout / 40) // for each 256 of them
+			return nil
+		}
+		l, _ := newLearner(t, sick{indextest.NewMemory(), slow, well})
+		send := l.before(func(context.Context, string, []byte) error { return nil })
+		if err := send(context.Background(), "acme", manyInvocations(t, learnRecords+1000)); err != nil {
+			t.Fatal(err)
+		}
+		if l.resting.Load() != 0 {
+			t.Error("one large request stops the index for all")
+		}
+	})
+}
+
+// manyInvocations is a request with a span of each of n invocations.
+func manyInvocations(t *testing.T, n int) []byte {
+	t.Helper()
+	traces := ptrace.NewTraces()
+	spans := traces.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+	for i := range n {
+		var id correlate.InvocationID
+		binary.BigEndian.PutUint64(id.UUID[8:], uint64(i+1))
+		s := spans.AppendEmpty()
+		s.SetName("ingress Greeter/greet")
+		s.SetTraceID(pcommon.TraceID(id.UUID))
+		s.SetSpanID(pcommon.SpanID{1})
+		s.SetEndTimestamp(1e9)
+		s.Attributes().PutStr("restate.invocation.id", id.String())
+	}
+	body, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(traces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// stuck is a store whose reads don't return.
+type stuck struct {
+	*indextest.Memory
+	reads int
+}
+
+func (s *stuck) Get(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+	s.reads++
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestAStuckIndexDelaysOneLine sees that a request whose lines name many invocations
+// doesn't wait for the index for each of them.
+func TestAStuckIndexDelaysOneLine(t *testing.T) {
+	store := &stuck{Memory: indextest.NewMemory()}
+	l, _ := newLearner(t, store)
+	a := &App{index: l.index, now: l.now}
+	for n := range 10 {
+		if trace := a.traceOf("acme", (correlate.InvocationID{PartitionKey: uint64(n)}).String()); trace != "" {
+			t.Errorf("trace %s", trace)
+		}
+	}
+	if store.reads != 1 {
+		t.Errorf("the store was asked %d times", store.reads)
 	}
 }
 
