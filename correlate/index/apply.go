@@ -66,8 +66,11 @@ func (x *Index) apply(ctx context.Context, tenant string, ids []correlate.Invoca
 	x.metrics.updates.Add(float64(len(ids)))
 	for _, bucket := range buckets {
 		for i := range bucket {
-			if trace := bucket[i].MainTrace(); trace != (TraceID{}) {
-				x.traces.Add(traceKey{tenant, bucket[i].ID}, trace)
+			key, trace := traceKey{tenant, bucket[i].ID}, bucket[i].runTrace()
+			if trace.ID == (TraceID{}) {
+				x.traces.Remove(key)
+			} else {
+				x.traces.Add(key, trace)
 			}
 		}
 	}

@@ -32,6 +32,7 @@ const (
 	hasCaller
 	hasRequested
 	hasBegun
+	hasFreed
 )
 
 var errCorrupt = errors.New("a record in the index can't be read")
@@ -96,6 +97,7 @@ func (r *Record) mask() (m uint64) {
 		{hasCaller, r.Caller != At[correlate.InvocationID]{}},
 		{hasRequested, r.Requested != 0},
 		{hasBegun, r.Begun != 0},
+		{hasFreed, r.Freed != 0},
 	} {
 		if f.set {
 			m |= f.bit
@@ -154,6 +156,7 @@ func appendRecord(b []byte, r *Record) []byte {
 	}
 	w.timeIf(m&hasRequested != 0, r.Requested)
 	w.timeIf(m&hasBegun != 0, r.Begun)
+	w.timeIf(m&hasFreed != 0, r.Freed)
 	return w.buf
 }
 
@@ -203,6 +206,7 @@ func readRecord(id correlate.InvocationID, b []byte) (Record, error) {
 	}
 	r.Requested = d.timeIf(m&hasRequested != 0)
 	r.Begun = d.timeIf(m&hasBegun != 0)
+	r.Freed = d.timeIf(m&hasFreed != 0)
 	if d.broken || len(d.buf) != 0 {
 		return Record{}, errCorrupt
 	}

@@ -43,7 +43,7 @@ type Options struct {
 type Index struct {
 	opts    Options
 	store   Store
-	traces  *lru.Cache[traceKey, TraceID]
+	traces  *lru.Cache[traceKey, RunTrace]
 	metrics *metrics
 }
 
@@ -58,7 +58,7 @@ const cachedTraces = 1 << 16
 
 // New returns an index over a store, which it doesn't close.
 func New(o Options) (*Index, error) {
-	traces, err := lru.New[traceKey, TraceID](cachedTraces)
+	traces, err := lru.New[traceKey, RunTrace](cachedTraces)
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of traces: %w", err)
 	}
@@ -85,20 +85,40 @@ func (x *Index) Get(ctx context.Context, tenant string, id correlate.InvocationI
 	return Record{}, ErrNotFound
 }
 
+// RunTrace is the trace that the latest run of an invocation has.
+type RunTrace struct {
+	ID TraceID
+	// Until is when that run was over, and some seconds more; what comes later is
+	// of another run. 0 means that it isn't over.
+	Until int64
+}
+
+func (r *Record) runTrace() RunTrace {
+	main := r.mainTrace()
+	if main.To < max(r.Started, r.Begun)-sameRun {
+		return RunTrace{} // of the run before
+	}
+	t := RunTrace{ID: main.ID}
+	if ended := r.EndedAt(); ended != 0 {
+		t.Until = ended + sameRun
+	}
+	return t
+}
+
 // Trace returns the trace that an invocation ran in, if it is known. With stored
 // unset it answers from memory alone.
-func (x *Index) Trace(ctx context.Context, tenant string, id correlate.InvocationID, stored bool) (TraceID, bool) {
+func (x *Index) Trace(ctx context.Context, tenant string, id correlate.InvocationID, stored bool) (RunTrace, bool) {
 	key := traceKey{tenant, id}
 	if trace, known := x.traces.Get(key); known || !stored {
 		return trace, known
 	}
 	r, err := x.Get(ctx, tenant, id)
 	if err != nil {
-		return TraceID{}, false
+		return RunTrace{}, false
 	}
-	trace := r.MainTrace()
-	if trace == (TraceID{}) {
-		return trace, false
+	trace := r.runTrace()
+	if trace.ID == (TraceID{}) {
+		return RunTrace{}, false
 	}
 	x.traces.Add(key, trace)
 	return trace, true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -441,5 +442,67 @@ func TestScheduledIsSent(t *testing.T) {
 	}
 	if !slices.Contains(rel.Callees, index.Relative{ID: parseID(t, callee), Origin: index.Send}) {
 		t.Errorf("the caller's: %+v", rel.Callees)
+	}
+}
+
+// lineOf is a line of Restate's state machine.
+func lineOf(at time.Time, id, message string) string {
+	return fmt.Sprintf(`{"timestamp":%q,"level":"DEBUG","fields":{"message":%q},"target":"restate_worker::partition::state_machine","span":{"restate.invocation.id":%q}}`,
+		at.UTC().Format("2006-01-02T15:04:05.000000Z"), message, id)
+}
+
+// TestAnEndIsThatOfItsRun follows an invocation that is forgotten long after its end,
+// and then runs again under the same id.
+func TestAnEndIsThatOfItsRun(t *testing.T) {
+	const id = "inv_1kgrqqxYVF7k5UI8elDy211i2QiKCPW4FX"
+	x := newIndex(t)
+	ctx := context.Background()
+	applySpans(t, x, spanBatches(t)...)
+	get := func() index.Record {
+		t.Helper()
+		r, err := x.Get(ctx, tenant, parseID(t, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := get()
+	trace, known := x.Trace(ctx, tenant, first.ID, true)
+	if !known || trace.Until <= first.EndedAt() {
+		t.Errorf("trace %v of a run that ended at %d", trace, first.EndedAt())
+	}
+	ended := time.Unix(0, first.EndedAt())
+	day := ended.Add(24 * time.Hour)
+	applyLines(t, x, encodeLines(t, []string{lineOf(day, id, "Effect: Free invocation")}))
+	if r := get(); r.EndedAt() != ended.UnixNano() || r.Outcome() != index.Succeeded {
+		t.Errorf("freed a day later: %s at %d, not %d", r.Outcome(), r.EndedAt(), ended.UnixNano())
+	}
+	applyLines(t, x, encodeLines(t, []string{
+		lineOf(day.Add(time.Hour), id, "First time we see this invocation id, invocation will be processed"),
+		lineOf(day.Add(time.Hour), id, "Invoke"),
+	}))
+	if r := get(); r.EndedAt() != 0 || r.Outcome() != index.Running {
+		t.Errorf("running again: %s, ended at %d", r.Outcome(), r.EndedAt())
+	}
+	if trace, known := x.Trace(ctx, tenant, first.ID, true); known {
+		t.Errorf("the run that has no spans yet has the trace %v", trace)
+	}
+}
+
+func TestFreedBeforeItRan(t *testing.T) {
+	const id = "inv_1kgrqqxYVF7k5UI8elDy211i2QiKCPW4FX"
+	x := newIndex(t)
+	at := time.Unix(1795403640, 0)
+	applyLines(t, x, encodeLines(t, []string{
+		lineOf(at, id, "First time we see this invocation id, invocation will be processed"),
+		lineOf(at.Add(time.Millisecond), id, "Store scheduled invocation"),
+		lineOf(at.Add(time.Second), id, "Effect: Free invocation"),
+	}))
+	r, err := x.Get(context.Background(), tenant, parseID(t, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Outcome() != index.Completed || r.EndedAt() != at.Add(time.Second).UnixNano() || !slices.Contains(r.Gaps(), "end") {
+		t.Errorf("%s at %d with gaps %v", r.Outcome(), r.EndedAt(), r.Gaps())
 	}
 }

@@ -145,7 +145,7 @@ var messages = []struct {
 	{"Error when executing the invocation, not going to retry", failing(Running)},
 	{"Invocation error, retrying in ", failing(Running)},
 	{"Effect: Store completed invocation", (*Batch).completed},
-	{"Effect: Free invocation", (*Batch).completed},
+	{"Effect: Free invocation", (*Batch).freed},
 	{"Send response to ingress with request id ", (*Batch).answered},
 	{"Effect: Send service invocation to partition processor", (*Batch).invoked},
 }
@@ -238,6 +238,10 @@ func failing(o Outcome) func(*Batch, *Record, *entry, string) {
 func (b *Batch) requested(r *Record, e *entry, _ string) { r.requested(e.time) }
 
 func (b *Batch) begun(r *Record, e *entry, _ string) { r.Begun = max(r.Begun, e.time) }
+
+// freed is what happens to a scheduled invocation that is cancelled or killed, and to
+// others long after their end.
+func (b *Batch) freed(r *Record, e *entry, _ string) { r.Freed = max(r.Freed, e.time) }
 
 func (b *Batch) completed(r *Record, e *entry, _ string) { r.Completed = max(r.Completed, e.time) }
 

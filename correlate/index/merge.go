@@ -25,7 +25,7 @@ func (r *Record) Merge(o *Record) {
 	r.MoreTraces = r.MoreTraces || o.MoreTraces
 	r.MoreAttempts = r.MoreAttempts || o.MoreAttempts
 	r.Started, r.Begun = max(r.Started, o.Started), max(r.Begun, o.Begun)
-	r.Completed = max(r.Completed, o.Completed)
+	r.Completed, r.Freed = max(r.Completed, o.Completed), max(r.Freed, o.Freed)
 	latest(&r.Ended, o.Ended, cmp.Compare[Outcome])
 	latest(&r.Result, o.Result, cmp.Compare[Outcome])
 	latest(&r.State, o.State, cmp.Compare[Outcome])

@@ -40,7 +40,7 @@ func (d dice) record() *Record {
 	for range d.IntN(3) {
 		r.attempt(d.span())
 	}
-	r.Started, r.Begun, r.Completed = d.time(), d.time(), d.time()
+	r.Started, r.Begun, r.Completed, r.Freed = d.time(), d.time(), d.time(), d.time()
 	r.Ended = d.outcome(Succeeded, Failed)
 	r.Result = d.outcome(Succeeded, Failed)
 	r.State = d.outcome(Scheduled, Running, Suspended, Paused)

@@ -136,6 +136,8 @@ type Record struct {
 	Result At[Outcome]
 	// Completed is the latest time at which it is known to have ended, somehow.
 	Completed int64
+	// Freed is when Restate last forgot it, which is at its end or long after.
+	Freed int64
 	// State is the latest that isn't final.
 	State   At[Outcome]
 	Failure At[Failure] // the latest
@@ -153,19 +155,21 @@ type Record struct {
 	Caller At[correlate.InvocationID]
 }
 
+// inRun reports whether a time is known and in the latest run.
+func (r *Record) inRun(at int64) bool { return at != 0 && at >= max(r.Started, r.Begun) }
+
 // Outcome is the outcome of the latest run.
 func (r *Record) Outcome() Outcome {
-	run := max(r.Started, r.Begun)
 	switch {
-	case r.Ended.Value != Unknown && r.Ended.Time >= run:
+	case r.inRun(r.Ended.Time):
 		return r.Ended.Value
-	case r.Result.Value != Unknown && r.Result.Time >= run:
+	case r.inRun(r.Result.Time):
 		return r.Result.Value
-	case r.Completed != 0 && r.Completed >= run:
+	case r.inRun(r.Completed), r.inRun(r.Freed):
 		return Completed
-	case r.State.Value != Unknown && r.State.Time >= run:
+	case r.inRun(r.State.Time):
 		return r.State.Value
-	case run != 0:
+	case r.Started != 0 || r.Begun != 0:
 		return Running
 	}
 	return Unknown
@@ -191,27 +195,24 @@ func (r *Record) beganAt(at int64) bool {
 
 // EndedAt is when the latest run ended, or zero.
 func (r *Record) EndedAt() int64 {
-	run := max(r.Started, r.Begun)
-	switch {
-	case r.Ended.Value != Unknown && r.Ended.Time >= run:
-		return r.Ended.Time
-	case r.Completed != 0 && r.Completed >= run:
-		return r.Completed
-	case r.Result.Value != Unknown && r.Result.Time >= run:
-		return r.Result.Time
+	for _, at := range []int64{r.Ended.Time, r.Completed, r.Result.Time, r.Freed} {
+		if r.inRun(at) {
+			return at
+		}
 	}
 	return 0
 }
 
 // MainTrace is the latest trace that the invocation ran in, or zero.
-func (r *Record) MainTrace() TraceID {
-	var main Trace
+func (r *Record) MainTrace() TraceID { return r.mainTrace().ID }
+
+func (r *Record) mainTrace() (main Trace) {
 	for _, t := range r.Traces {
 		if t.Main && (main.ID == TraceID{} || t.To > main.To) {
 			main = t
 		}
 	}
-	return main.ID
+	return main
 }
 
 // Gaps names what must have happened but wasn't seen, and what was cut: start,

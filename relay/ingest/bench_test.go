@@ -185,7 +185,7 @@ func BenchmarkOptions(b *testing.B) {
 		}{
 			{"none", func(*Options) {}},
 			{"trace-id", func(o *Options) {
-				o.TraceOf = func(string, string) string { return "01a206657936f47db1cb0da40cc71744" }
+				o.TraceOf = func(string, string) Trace { return Trace{ID: "01a206657936f47db1cb0da40cc71744"} }
 			}},
 			{"continuation-lines", func(o *Options) { o.ContinuationLines = true }},
 		} {

@@ -52,7 +52,7 @@ func TestContinuationLines(t *testing.T) {
 				switch meta(e, metaInvocationID) {
 				case id:
 					ids.WriteByte('i')
-					for name, want := range map[string]string{metaTarget: "Flaky/terminal", metaLevel: "ERROR", metaTraceID: traceOf("acme", id)} {
+					for name, want := range map[string]string{metaTarget: "Flaky/terminal", metaLevel: "ERROR", metaTraceID: traceOf("acme", id).ID} {
 						if got := meta(e, name); got != want {
 							t.Errorf("%s: %s is %q, want %q", e.Line, name, got, want)
 						}
@@ -186,9 +186,9 @@ func TestTraceIsAskedForOnce(t *testing.T) {
 	const other = "inv_1lx0wDO903kp4Qm4Z3gkn7I1G9xt71xTdn"
 	f := newFixture(t)
 	asked := map[string]int{}
-	f.opts.TraceOf = func(tenant, invocationID string) string {
+	f.opts.TraceOf = func(tenant, invocationID string) Trace {
 		asked[tenant+" "+invocationID]++
-		return "trace-of-" + invocationID
+		return Trace{ID: "trace-of-" + invocationID}
 	}
 	stored := f.sends(t, `{a="b"}`,
 		pushed(id), pushed(other), pushed(id), pushed(other), pushed("none"),

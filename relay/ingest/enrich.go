@@ -71,7 +71,9 @@ func (b *logBatch) enrich(e *entry) {
 	e.meta = appendText(e.meta, metaRetryCount, facts.RetryCount)
 	e.meta = appendText(e.meta, metaLevel, level)
 	if !traced && id != "" && b.in.opts.TraceOf != nil {
-		e.meta = appendText(e.meta, metaTraceID, b.traceOf(id))
+		if t := b.traceOf(id); t.Until == 0 || e.time <= t.Until {
+			e.meta = appendText(e.meta, metaTraceID, t.ID)
+		}
 	}
 }
 
@@ -104,8 +106,11 @@ const keepTraces = 4096
 
 // traces are those of the invocations that a request has named so far.
 type traces struct {
-	id, trace string // of the entry before: entries of an invocation come in a row
-	known     map[string]string
+	// of the entry before: entries of an invocation come in a row
+	id    string
+	trace Trace
+
+	known map[string]Trace
 }
 
 func (t *traces) reset() {
@@ -113,11 +118,11 @@ func (t *traces) reset() {
 		t.known = nil
 	}
 	clear(t.known)
-	t.id, t.trace = "", ""
+	t.id, t.trace = "", Trace{}
 }
 
-// traceOf is the trace of an invocation, or empty. It is asked for once.
-func (b *logBatch) traceOf(id string) string {
+// traceOf is the trace of an invocation. It is asked for once.
+func (b *logBatch) traceOf(id string) Trace {
 	t := &b.traces
 	if id == t.id {
 		return t.trace
@@ -128,7 +133,7 @@ func (b *logBatch) traceOf(id string) string {
 			trace = b.in.opts.TraceOf(b.tenant, id)
 		}
 		if t.known == nil {
-			t.known = map[string]string{}
+			t.known = map[string]Trace{}
 		}
 		t.known[id] = trace
 	}

@@ -49,15 +49,23 @@ type Options struct {
 	// ContinuationLines gives a line that begins no record the facts of the record
 	// before it in its stream; see [correlate.Begins].
 	ContinuationLines bool
-	// TraceOf returns the trace id of a tenant's invocation as hexadecimal digits, or
-	// nothing. It is asked once for each invocation that a request names, while the
-	// request waits. Nil means that no entry gets a trace id.
-	TraceOf func(tenant, invocationID string) string
+	// TraceOf returns the trace of a tenant's invocation, or the zero Trace. It is asked
+	// once for each invocation that a request names, while the request waits. Nil means
+	// that no entry gets a trace id.
+	TraceOf func(tenant, invocationID string) Trace
 	// Relabel rewrites the labels of streams. Nil means the rules of every preset.
 	Relabel []*relabel.Config
 
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil means time.Now
+}
+
+// Trace is the trace that an invocation ran in.
+type Trace struct {
+	ID string // hexadecimal digits
+	// Until is when its run was over, in nanoseconds since 1970: later entries are of
+	// another run. 0 is not known.
+	Until int64
 }
 
 // Ingest takes requests in. It is safe for concurrent use.

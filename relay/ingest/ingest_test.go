@@ -104,12 +104,16 @@ func newFullFixture(t testing.TB) *fixture {
 	return f
 }
 
-func traceOf(tenant, invocationID string) string {
+func traceOf(tenant, invocationID string) Trace {
 	id, err := correlate.ParseInvocationID(invocationID)
 	if err != nil || id.UUID[15]%3 == 0 || tenant != "acme" {
-		return ""
+		return Trace{}
 	}
-	return hex.EncodeToString(id.UUID[:])
+	trace := Trace{ID: hex.EncodeToString(id.UUID[:])}
+	if id.UUID[15]%3 == 1 {
+		trace.Until = time.Date(2026, 11, 23, 3, 14, 3, 0, time.UTC).UnixNano() // amid the recording
+	}
+	return trace
 }
 
 func protoPush(t testing.TB, streams ...push.Stream) []byte {

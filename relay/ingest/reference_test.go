@@ -164,7 +164,9 @@ func (records referenceRecords) enrich(in *Ingest, stream string, e *push.Entry)
 	if in.opts.TraceOf != nil && given("trace_id") == "" {
 		id := strings.TrimSuffix(given("restate_invocation_id"), " ")
 		if _, err := correlate.ParseInvocationID(id); err == nil {
-			meta = set(meta, "trace_id", in.opts.TraceOf(referenceTenant, id))
+			if trace := in.opts.TraceOf(referenceTenant, id); trace.Until == 0 || !e.Timestamp.After(time.Unix(0, trace.Until)) {
+				meta = set(meta, "trace_id", trace.ID)
+			}
 		}
 	}
 	e.StructuredMetadata = meta

@@ -134,7 +134,7 @@ func TestLinesAreNotAllocated(t *testing.T) {
 	f := newFullFixture(t)
 	f.opts.MaxBytes = 10 << 20
 	f.opts.Logs = new(nowhere)
-	f.opts.TraceOf = func(string, string) string { return "01a206657936f47db1cb0da40cc71744" }
+	f.opts.TraceOf = func(string, string) Trace { return Trace{ID: "01a206657936f47db1cb0da40cc71744"} }
 	var counts [2]float64
 	for i, n := range []int{10, 110} {
 		s := push.Stream{Labels: `{a="b"}`}

@@ -13,6 +13,7 @@ import (
 	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/correlate/index/pebblestore"
 	"github.com/invoscope/invoscope/correlate/index/redisstore"
+	"github.com/invoscope/invoscope/relay/ingest"
 )
 
 func (a *App) openIndex() error {
@@ -80,10 +81,10 @@ const traceTimeout = 50 * time.Millisecond
 // traceOf returns the trace of an invocation for its log lines, or nothing. What
 // replicas share is too far away to ask for every line, and a store that doesn't answer
 // in time isn't asked for the other invocations of a request either.
-func (a *App) traceOf(tenant, invocation string) string {
+func (a *App) traceOf(tenant, invocation string) ingest.Trace {
 	id, err := correlate.ParseInvocationID(invocation)
 	if err != nil {
-		return ""
+		return ingest.Trace{}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), traceTimeout)
 	defer cancel()
@@ -93,7 +94,7 @@ func (a *App) traceOf(tenant, invocation string) string {
 		if ctx.Err() != nil {
 			a.tracesRest.Store(a.now().Add(learnPause).UnixNano())
 		}
-		return ""
+		return ingest.Trace{}
 	}
-	return trace.String()
+	return ingest.Trace{ID: trace.ID.String(), Until: trace.Until}
 }

@@ -42,7 +42,7 @@ func TestDamagedIndexIsPutAside(t *testing.T) {
 	if err := learnSpans(t, a); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.traceOf("acme", recordedID); got != "01a864366d0e8c9d5cdc6539e9efdceb" {
+	if got := a.traceOf("acme", recordedID).ID; got != "01a864366d0e8c9d5cdc6539e9efdceb" {
 		t.Errorf("trace %q", got)
 	}
 	if err := a.indexStore.Close(); err != nil {
@@ -51,7 +51,7 @@ func TestDamagedIndexIsPutAside(t *testing.T) {
 	for range 2 { // the second time there is an older one aside
 		damage(t, filepath.Join(cfg.DataDir, "index"))
 		a = indexed(t, cfg)
-		if got := a.traceOf("acme", recordedID); got != "" {
+		if got := a.traceOf("acme", recordedID).ID; got != "" {
 			t.Errorf("trace %q of a damaged index", got)
 		}
 		if err := learnSpans(t, a); err != nil {
@@ -95,7 +95,7 @@ func TestIndexMayBeAway(t *testing.T) {
 	if err := learnSpans(t, a); err == nil {
 		t.Error("an index that is away learns")
 	}
-	if got := a.traceOf("acme", recordedID); got != "" {
+	if got := a.traceOf("acme", recordedID).ID; got != "" {
 		t.Errorf("trace %q", got)
 	}
 }

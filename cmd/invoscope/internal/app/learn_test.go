@@ -215,8 +215,8 @@ func TestAStuckIndexDelaysOneLine(t *testing.T) {
 	l, _ := newLearner(t, store)
 	a := &App{index: l.index, now: l.now}
 	for n := range 10 {
-		if trace := a.traceOf("acme", (correlate.InvocationID{PartitionKey: uint64(n)}).String()); trace != "" {
-			t.Errorf("trace %s", trace)
+		if trace := a.traceOf("acme", (correlate.InvocationID{PartitionKey: uint64(n)}).String()); trace.ID != "" {
+			t.Errorf("trace %s", trace.ID)
 		}
 	}
 	if store.reads != 1 {
