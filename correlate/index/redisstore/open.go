@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,14 +38,10 @@ var errClosed = errors.New("the index in Redis is closed")
 // errURL doesn't wrap what the parser says, which may quote the password.
 var errURL = errors.New("the URL isn't redis(s)://[user:password@]host[:port][/db]")
 
-// Open connects to a Redis. One that can't be reached now may be later: that is
-// logged, and tried again whenever the store is used. One that answers and won't do is
-// an error.
+// Open connects to a Redis, which must answer.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
-		opts:       o,
-		connecting: make(chan struct{}, 1),
-		named:      map[string]time.Time{},
+		named: map[string]time.Time{},
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "invoscope_redisstore_conflicts_total",
 			Help: "Updates of the index that began anew because another replica wrote the same.",
@@ -55,26 +49,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	setLogger.Do(func() { redis.SetLogger(logger{o.Log}) })
 	client, err := connect(ctx, o)
-	switch {
-	case isAway(err):
-		o.Log.Error("the index in Redis can't be reached yet", "err", err)
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("open the index in Redis: %w", err)
-	default:
-		s.client = client
 	}
 	if err := o.Registerer.Register(s.conflicts); err != nil {
-		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), s.closeClient())
+		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), client.Close())
 	}
+	s.client = client
 	s.unregister = func() { o.Registerer.Unregister(s.conflicts) }
 	return s, nil
-}
-
-// isAway reports whether err says that the server couldn't be reached, or isn't ready.
-func isAway(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) ||
-		err != nil && strings.Contains(err.Error(), "LOADING")
 }
 
 func connect(ctx context.Context, o Options) (redis.UniversalClient, error) {
@@ -171,11 +154,10 @@ func olderThan(version, than string) bool {
 // acknowledged all that was written before. When that is on a disk is up to the
 // server (appendfsync).
 func (s *Store) Sync(ctx context.Context) error {
-	client, err := s.usable(ctx)
-	if err != nil {
+	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	if err := client.Ping(ctx).Err(); err != nil {
+	if err := s.client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return nil
@@ -187,17 +169,16 @@ func (s *Store) Compact(ctx context.Context) error { return s.Sync(ctx) }
 // Bytes implements [index.Store]: the memory that the server uses, or all masters
 // of a cluster, also for other things than the index. It takes one command each.
 func (s *Store) Bytes(ctx context.Context) (int64, error) {
-	client, err := s.usable(ctx)
-	if err != nil {
+	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	cluster, ok := client.(*redis.ClusterClient)
+	cluster, ok := s.client.(*redis.ClusterClient)
 	if !ok {
-		return usedMemory(ctx, client)
+		return usedMemory(ctx, s.client)
 	}
 	var mu sync.Mutex
 	var sum int64
-	err = cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 		n, err := usedMemory(ctx, master)
 		mu.Lock()
 		defer mu.Unlock()
@@ -228,13 +209,6 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.unregister()
-	return s.closeClient()
-}
-
-func (s *Store) closeClient() error {
-	if s.client == nil {
-		return nil
-	}
 	return s.client.Close()
 }
 

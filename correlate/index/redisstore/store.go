@@ -34,16 +34,13 @@ const (
 
 // Store keeps the index in Redis.
 type Store struct {
-	opts       Options
+	client     redis.UniversalClient
 	conflicts  prometheus.Counter
 	unregister func()
-	// connecting holds an element while a first connection is tried.
-	connecting chan struct{}
 
 	mu     sync.Mutex
 	closed bool
-	client redis.UniversalClient // nil before the server first answered
-	named  map[string]time.Time  // tenants, and when they were last put into tenantsKey
+	named  map[string]time.Time // tenants, and when they were last put into tenantsKey
 }
 
 var _ index.Store = (*Store)(nil)
@@ -65,19 +62,18 @@ func names(tenant string, keys [][]byte) []string {
 // when one of them was written before it could write. One that returns an error of
 // the connection may yet have been applied.
 func (s *Store) Update(ctx context.Context, tenant string, keys [][]byte, change func(values [][]byte, w *index.Writes) error) error {
-	client, err := s.usable(ctx)
-	if err != nil {
+	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	if err := s.name(ctx, client, tenant); err != nil {
+	if err := s.name(ctx, tenant); err != nil {
 		return err
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = firstWait, lastWait, 0.9
 	reads := 0
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		u := update{tenant: tenant, names: names(tenant, keys), change: change}
-		err := u.run(ctx, client)
+		err := u.run(ctx, s.client)
 		switch {
 		case errors.Is(err, redis.TxFailedErr):
 			s.conflicts.Inc()
@@ -207,7 +203,7 @@ func queue(ctx context.Context, p redis.Pipeliner, tenant string, w *index.Write
 }
 
 // name adds a tenant to those that Tenants returns, before its first key is written.
-func (s *Store) name(ctx context.Context, client redis.Cmdable, tenant string) error {
+func (s *Store) name(ctx context.Context, tenant string) error {
 	now := time.Now()
 	s.mu.Lock()
 	last, ok := s.named[tenant]
@@ -215,7 +211,7 @@ func (s *Store) name(ctx context.Context, client redis.Cmdable, tenant string) e
 	if ok && now.Sub(last) < nameInterval {
 		return nil
 	}
-	if err := client.SAdd(ctx, tenantsKey, tenant).Err(); err != nil {
+	if err := s.client.SAdd(ctx, tenantsKey, tenant).Err(); err != nil {
 		return fmt.Errorf("name a tenant: %w", err)
 	}
 	s.mu.Lock()
@@ -224,50 +220,22 @@ func (s *Store) name(ctx context.Context, client redis.Cmdable, tenant string) e
 	return nil
 }
 
-// usable returns the client, or why there is none: ctx ended, the store was closed, or
-// the server has never answered yet.
-func (s *Store) usable(ctx context.Context) (redis.UniversalClient, error) {
-	if client, err := s.current(ctx); client != nil || err != nil {
-		return client, err
-	}
-	select {
-	case s.connecting <- struct{}{}:
-		defer func() { <-s.connecting }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if client, err := s.current(ctx); client != nil || err != nil {
-		return client, err
-	}
-	client, err := connect(ctx, s.opts)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
+// usable returns why nothing can be asked: ctx ended, or the store was closed.
+func (s *Store) usable(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, errors.Join(errClosed, client.Close())
+		return errClosed
 	}
-	s.client = client
-	return client, nil
-}
-
-func (s *Store) current(ctx context.Context) (redis.UniversalClient, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, errClosed
-	}
-	return s.client, ctx.Err()
+	return ctx.Err()
 }
 
 // Get implements [index.Store].
 func (s *Store) Get(ctx context.Context, tenant string, key []byte) ([]byte, error) {
-	client, err := s.usable(ctx)
-	if err != nil {
+	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
-	value, err := client.Get(ctx, prefix(tenant)+string(key)).Bytes()
+	value, err := s.client.Get(ctx, prefix(tenant)+string(key)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -281,8 +249,7 @@ func (s *Store) Get(ctx context.Context, tenant string, key []byte) ([]byte, err
 //
 //nolint:revive // the interface has as many arguments
 func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
-	client, err := s.usable(ctx)
-	if err != nil || limit <= 0 {
+	if err := s.usable(ctx); err != nil || limit <= 0 {
 		return nil, err
 	}
 	family := from[:1]
@@ -293,7 +260,7 @@ func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit 
 	if reverse {
 		start, stop = stop, start
 	}
-	members, err := client.ZRangeArgs(ctx, redis.ZRangeArgs{
+	members, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
 		Key:   prefix(tenant) + string(family),
 		Start: start, Stop: stop, ByLex: true, Rev: reverse, Count: int64(limit),
 	}).Result()
@@ -309,11 +276,10 @@ func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit 
 
 // Tenants implements [index.Store].
 func (s *Store) Tenants(ctx context.Context) ([]string, error) {
-	client, err := s.usable(ctx)
-	if err != nil {
+	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
-	tenants, err := client.SMembers(ctx, tenantsKey).Result()
+	tenants, err := s.client.SMembers(ctx, tenantsKey).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}

@@ -87,6 +87,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a bad parameter", "redis://:hunter3@" + s.address + "?hunter3=hunter3"},
 		{"a wrong password", "redis://:hunter3@" + s.address},
 		{"no password", "redis://" + s.address},
+		{"nobody there", "redis://:hunter3@" + freeAddress(t)},
 		{"TLS where there is none", "rediss://:hunter3@" + s.address},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -183,31 +184,6 @@ func TestServerGone(t *testing.T) {
 		t.Fatal("another process took the server's port")
 	}
 	for put(t.Context(), s, "r1", "three") != nil { // until it is tried to connect again
-	}
-}
-
-// TestServerComesLater opens the index before its server is there.
-func TestServerComesLater(t *testing.T) {
-	programs(t)
-	address := freeAddress(t)
-	s, err := open(t.Context(), "redis://:hunter2@"+address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := put(t.Context(), s, "r1", "one"); err == nil || strings.Contains(err.Error(), "hunter") {
-		t.Errorf("an update without a server: %v", err)
-	}
-	if startAt(t, address, "redis-server", "--requirepass", "hunter2") == nil {
-		t.Fatal("another process took the server's port")
-	}
-	if err := put(t.Context(), s, "r1", "two"); err != nil {
-		t.Error(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := put(t.Context(), s, "r1", "three"); err == nil {
-		t.Error("an update was taken by a closed store")
 	}
 }
 
