@@ -44,6 +44,7 @@ type Index struct {
 	opts    Options
 	store   Store
 	traces  *lru.Cache[traceKey, TraceID]
+	since   sinceCache
 	metrics *metrics
 }
 
