@@ -129,8 +129,8 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 	return narrow, result == lookupNarrowed
 }
 
-// known is what the index knows of an invocation, and from when on it knows any, in
-// nanoseconds since 1970.
+// known is what the index knows of an invocation, and from when on it knows all there
+// was, in nanoseconds since 1970.
 func (r *Relay) known(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, int64, error) {
 	record, err := r.opts.Index.Get(ctx, tenant, id)
 	if err != nil {
@@ -156,8 +156,9 @@ func (s search) narrow(id correlate.InvocationID, r *index.Record, since int64) 
 	}
 	narrow := search{query: traceql.Spans(id), end: seconds(to, 1+lookupMargin)}
 	narrow.start = min(seconds(from, -lookupMargin), narrow.end-1) // Tempo skips empty ranges
-	if s.start != 0 && s.start < seconds(since, 0) {
+	if unsure := seconds(since, 1); s.start != 0 && s.start < unsure {
 		narrow.start = min(narrow.start, s.start)
+		narrow.end = max(narrow.end, min(s.end, unsure))
 	}
 	if narrow.length() > max(lookupMaxRange, s.length()) {
 		return s, lookupWide

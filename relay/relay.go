@@ -28,7 +28,7 @@ type Verifier interface {
 // Index is what is known of invocations; [index.Index] is one.
 type Index interface {
 	index.Reader
-	// Since returns from when on invocations of a tenant are known, in nanoseconds
+	// Since returns from when on all invocations of a tenant are known, in nanoseconds
 	// since 1970.
 	Since(ctx context.Context, tenant string) (int64, error)
 }

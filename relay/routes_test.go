@@ -33,9 +33,10 @@ A search, over ` + "`/api/search`" + ` or ` + "`/tempopb.StreamingQuerier/Search
 order, other white space) is a lookup: if the invocation index knows the id's traces,
 ` + "`start`" + ` and ` + "`end`" + ` become the time of these, and the attribute gets the scope ` + "`span`" + `. So an
 invocation is found whatever range was asked for. What was asked for of the time before
-the tenant's earliest known invocation stays in the range, since the index wasn't there
-then, or has forgotten, and an id that comes from a key can run more than once. The
-answer is Tempo's own to that search. Any other search reaches Tempo as it came.
+the tenant's earliest known invocation, or before the index last missed something since
+the daemon's start, stays in the range: an id that comes from a key can run more than
+once, and the index may know only some of that. The answer is Tempo's own to that
+search. Any other search reaches Tempo as it came.
 
 The answer's header ` + "`X-Invoscope-Lookup`" + ` (over gRPC, its metadata) says what became of such a
 search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:

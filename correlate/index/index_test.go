@@ -402,6 +402,10 @@ func TestSince(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	want(seen(left[len(left)-1]).FirstSeen / milli * milli)
+	x.Missed()
+	missed := now.UnixNano()
+	now = now.Add(time.Hour)
+	want(missed)
 }
 
 func TestTheSizeIsBounded(t *testing.T) {

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// sinceFor is how long an answer of [Index.Since] is good for. It costs a read for
+// sinceFor is how long the earliest invocation is remembered. It costs a read for
 // each outcome, and changes by what is forgotten, which is as seldom.
 const sinceFor = maintainEvery
 
-// sinceCache holds what [Index.Since] answered, by tenant.
+// sinceCache holds when the earliest invocations were first seen, by tenant.
 type sinceCache struct {
 	mu      sync.Mutex
 	answers map[string]sinceAnswer
@@ -18,10 +18,17 @@ type sinceCache struct {
 
 type sinceAnswer struct{ since, until int64 } // in nanoseconds since 1970
 
-// Since returns when the earliest invocation of a tenant that is known was first
-// seen, in nanoseconds since 1970, or [math.MaxInt64] if none is. Of the time before,
-// the index can't say what there was: it had not been there, or has forgotten.
+// Since returns from when on the index knows all there was of a tenant, in nanoseconds
+// since 1970, or [math.MaxInt64] if it knows nothing. That is since its earliest
+// invocation was first seen, before which it wasn't there or has forgotten, and since a
+// request was missed. It is a guess: an earlier invocation may have gone on until then.
 func (x *Index) Since(ctx context.Context, tenant string) (int64, error) {
+	since, err := x.earliest(ctx, tenant)
+	return max(since, x.missedAt.Load()), err
+}
+
+// earliest is when the earliest invocation of a tenant was first seen.
+func (x *Index) earliest(ctx context.Context, tenant string) (int64, error) {
 	now := x.opts.Now().UnixNano()
 	x.since.mu.Lock()
 	answer, ok := x.since.answers[tenant]
