@@ -26,7 +26,7 @@ const lookupHeader = "X-Invoscope-Lookup"
 const (
 	lookupNarrowed = "narrowed"
 	lookupUnknown  = "unknown" // the index knows no trace that it ran in
-	lookupWide     = "wide"    // the engine might refuse a range as long as its traces'
+	lookupWide     = "wide"    // the engine might refuse as long a range
 	lookupOff      = "off"     // for the tenant, or for this request
 	lookupError    = "error"   // the index failed or took too long
 )
@@ -115,10 +115,10 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 	if !strings.EqualFold(req.Header.Get(lookupHeader), lookupOff) && (r.opts.Lookups == nil || r.opts.Lookups(tenant)) {
 		ctx, cancel := context.WithTimeout(req.Context(), lookupTimeout)
 		defer cancel()
-		record, err := r.opts.Index.Get(ctx, tenant, id)
+		record, since, err := r.known(ctx, tenant, id)
 		switch {
 		case err == nil:
-			narrow, result = asked.narrow(id, &record)
+			narrow, result = asked.narrow(id, &record, since)
 		case errors.Is(err, index.ErrNotFound):
 			result = lookupUnknown
 		default:
@@ -131,9 +131,21 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 	return narrow, result == lookupNarrowed
 }
 
+// known is what the index knows of an invocation, and from when on it knows all there
+// was, in nanoseconds since 1970.
+func (r *Relay) known(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, int64, error) {
+	record, err := r.opts.Index.Get(ctx, tenant, id)
+	if err != nil {
+		return record, 0, err
+	}
+	since, err := r.opts.Index.Since(ctx, tenant)
+	return record, since, err
+}
+
 // narrow returns the search for the spans of an invocation in the time that its
-// traces take.
-func (s search) narrow(id correlate.InvocationID, r *index.Record) (search, string) {
+// traces take. What was asked for of the time before since stays in it: an id that
+// comes from a key runs again and again, and the index may know only some of that.
+func (s search) narrow(id correlate.InvocationID, r *index.Record, since int64) (search, string) {
 	if r.MainTrace() == (index.TraceID{}) { // the index came too late, or is early
 		return s, lookupUnknown
 	}
@@ -146,6 +158,10 @@ func (s search) narrow(id correlate.InvocationID, r *index.Record) (search, stri
 	}
 	narrow := search{query: traceql.Spans(id), end: seconds(to, 1+lookupMargin)}
 	narrow.start = min(seconds(from, -lookupMargin), narrow.end-1) // Tempo skips empty ranges
+	if unsure := seconds(since, 1); s.start != 0 && s.start < unsure {
+		narrow.start = min(narrow.start, s.start)
+		narrow.end = max(narrow.end, min(s.end, unsure))
+	}
 	if narrow.length() > max(lookupMaxRange, s.length()) {
 		return s, lookupWide
 	}

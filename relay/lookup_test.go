@@ -28,8 +28,12 @@ import (
 // fakeIndex is a Reader whose Get is a function. Nothing else is asked of it.
 type fakeIndex struct {
 	index.Reader
-	get func(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, error)
+	get   func(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, error)
+	since float64 // seconds
+	err   error   // of Since
 }
+
+func (f *fakeIndex) Since(context.Context, string) (int64, error) { return sec(f.since), f.err }
 
 func (f *fakeIndex) Get(ctx context.Context, tenant string, id correlate.InvocationID) (index.Record, error) {
 	return f.get(ctx, tenant, id)
@@ -247,6 +251,44 @@ func TestOtherSearchesAreLeftAlone(t *testing.T) {
 	}
 }
 
+// The index may know some of the times at which an id ran, when it came later than
+// the data or has forgotten more than Tempo: those may not hide the others.
+func TestWhatTheIndexCannotKnowIsSearchedAsAsked(t *testing.T) {
+	const known = 5000000 // when it ran
+	for name, tt := range map[string]struct {
+		since            float64
+		start, end       string
+		wantStart, wantE string
+		result           string
+	}{
+		"the index was there":                {known - 9000, "4995000", "5000500", "4999999", "5000003", lookupNarrowed},
+		"a part of the range was before it":  {known - 3000, "4995000", "5000500", "4995000", "5000003", lookupNarrowed},
+		"all of the range was before it":     {known - 3000, "4990000", "4995000", "4990000", "5000003", lookupNarrowed},
+		"asked for without a range":          {known - 3000, "", "", "4999999", "5000003", lookupNarrowed},
+		"more than Tempo may search is left": {known - 3000, "1000000", "1000500", "1000000", "1000500", lookupWide},
+		"some was missed after it ran":       {known + 3000, "4999000", "5003600", "4999000", "5003001", lookupNarrowed},
+		"some was missed after the range":    {known + 3000, "5001000", "5002000", "4999999", "5002000", lookupNarrowed},
+		"some was missed before the range":   {known + 3000, "5003100", "5006700", "4999999", "5000003", lookupNarrowed},
+		"as long as was asked for":           {known - 3000, "1000000", "5000500", "1000000", "5000003", lookupNarrowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.withRecord(t, index.Record{Traces: []index.Trace{trace(7, known, known+1)}})
+			f.relay.opts.Index.(*fakeIndex).since = tt.since
+			asked := url.Values{"q": {knownQuery}}
+			if tt.start != "" {
+				asked.Set("start", tt.start)
+				asked.Set("end", tt.end)
+			}
+			f.looked(t, f.search(asked.Encode()), tt.result)
+			got := f.tempo.last().URL.Query()
+			if got.Get("start") != tt.wantStart || got.Get("end") != tt.wantE {
+				t.Errorf("the engine was asked from %s to %s, want %s to %s", got.Get("start"), got.Get("end"), tt.wantStart, tt.wantE)
+			}
+		})
+	}
+}
+
 func TestUnknownInvocationsAreAskedForAsTheyAre(t *testing.T) {
 	query := "x=1&start=100&q=" + url.QueryEscape(unknownQuery) + "&end=200"
 	f := newFixture(t)
@@ -310,6 +352,7 @@ func TestLookupsAreSwitchedOff(t *testing.T) {
 
 func TestIndexThatFails(t *testing.T) {
 	for name, get := range map[string]func(context.Context, string, correlate.InvocationID) (index.Record, error){
+		"half-way": func(context.Context, string, correlate.InvocationID) (index.Record, error) { return oneTrace, nil },
 		"at once": func(context.Context, string, correlate.InvocationID) (index.Record, error) {
 			return index.Record{}, errors.New("the disk is gone")
 		},
@@ -320,7 +363,7 @@ func TestIndexThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.relay.opts.Index = &fakeIndex{get: get}
+			f.relay.opts.Index = &fakeIndex{get: get, err: errors.New("the disk is gone")}
 			query := "q=" + url.QueryEscape(knownQuery)
 			resp := f.search(query)
 			f.looked(t, resp, lookupError)

@@ -25,6 +25,14 @@ type Verifier interface {
 	Verify(token string) (tenancy.Identity, error)
 }
 
+// Index is what is known of invocations; [index.Index] is one.
+type Index interface {
+	index.Reader
+	// Since returns from when on all invocations of a tenant are known, in nanoseconds
+	// since 1970.
+	Since(ctx context.Context, tenant string) (int64, error)
+}
+
 // Options are the parts that a [Relay] connects.
 type Options struct {
 	Loki, Tempo engine.Engine
@@ -35,7 +43,7 @@ type Options struct {
 	MaxBytes int64
 	// Index is what is known of invocations. The invocation API answers from it, and
 	// searches for one invocation are narrowed by it.
-	Index index.Reader
+	Index Index
 	// Lookups reports whether a tenant's searches are narrowed; all are if it is nil.
 	Lookups func(tenant string) bool
 	// TenantKey is the label that ingest puts on every stream.

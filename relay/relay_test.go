@@ -115,6 +115,8 @@ func (noIndex) Relations(context.Context, string, *index.Record, int) (index.Rel
 	return index.Relations{}, nil
 }
 
+func (noIndex) Since(context.Context, string) (int64, error) { return 0, nil }
+
 func (noIndex) List(context.Context, string, index.Query) (index.Page, error) {
 	return index.Page{}, nil
 }

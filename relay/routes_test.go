@@ -32,7 +32,10 @@ A search, over ` + "`/api/search`" + ` or ` + "`/tempopb.StreamingQuerier/Search
 (or with the scope ` + "`span`" + `, the name in double quotes, the id in back quotes, the operands in the other
 order, other white space) is a lookup: if the invocation index knows the id's traces,
 ` + "`start`" + ` and ` + "`end`" + ` become the time of these, and the attribute gets the scope ` + "`span`" + `. So an
-invocation is found whatever range was asked for. The answer is Tempo's own to that
+invocation is found whatever range was asked for. What was asked for of the time before
+the tenant's earliest known invocation, or before the index last missed something since
+the daemon's start, stays in the range: an id that comes from a key can run more than
+once, and the index may know only some of that. The answer is Tempo's own to that
 search. Any other search reaches Tempo as it came.
 
 The answer's header ` + "`X-Invoscope-Lookup`" + ` (over gRPC, its metadata) says what became of such a
@@ -42,7 +45,7 @@ search, and the metric ` + "`invoscope_relay_lookups_total`" + ` counts it:
 |---|---|---|
 | ` + "`narrowed`" + ` | changed | |
 | ` + "`unknown`" + ` | as it came | the index knows no trace in which the invocation ran, in this tenant |
-| ` + "`wide`" + ` | as it came | its traces take longer than a week, which Tempo may refuse, and than the range asked for |
+| ` + "`wide`" + ` | as it came | the range would be longer than a week, which Tempo may refuse, and than the one asked for |
 | ` + "`off`" + ` | as it came | the request has the header ` + "`X-Invoscope-Lookup: off`" + `, or lookups are off for the tenant |
 | ` + "`error`" + ` | as it came | the index failed, or took longer than 250 ms |
 

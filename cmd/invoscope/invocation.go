@@ -54,7 +54,7 @@ func (e codedError) ExitCode() int { return e.code }
 type apiFlags struct {
 	DataDir   string `default:"./data" env:"INVOSCOPE_DATA_DIR" placeholder:"DIR" help:"The daemon's data directory, for its address and token (${default})."`
 	URL       string `name:"url" env:"INVOSCOPE_URL" placeholder:"URL" help:"Address of Invoscope. Default: that of the daemon that uses the data directory."`
-	TokenFile string `env:"INVOSCOPE_TOKEN_FILE" placeholder:"FILE" help:"File with a token that has the scopes invocations:read, logs:read and traces:read. Default: the daemon's own, unless --url names another."`
+	TokenFile string `env:"INVOSCOPE_TOKEN_FILE" placeholder:"FILE" help:"File with a token that has the scope invocations:read. Default: the daemon's own, unless --url names another."`
 }
 
 // session is a client, and whom it asks as.
@@ -149,7 +149,11 @@ func (s session) explain(err error, id string) error {
 		case http.StatusUnauthorized:
 			return fmt.Errorf("%w (is it a token of this Invoscope, and still valid?)", err)
 		case http.StatusForbidden:
-			return fmt.Errorf("%w (the token needs the scopes invocations:read, logs:read and traces:read)", err)
+			return fmt.Errorf("%w (the token needs the scope invocations:read)", err)
+		case http.StatusBadRequest:
+			return codedError{err, exitUsage}
+		case http.StatusNotFound:
+			return fmt.Errorf("%w (is it Invoscope that listens there?)", err)
 		}
 	}
 	var unreachable *net.OpError

@@ -84,7 +84,7 @@ func (c *invocationFollowCmd) stream(g *globals, s session, live *timeline.Live,
 		if failures++; errors.As(err, &refused) && refused.Status < http.StatusInternalServerError || failures > maxRetries {
 			return s.explain(err, live.ID())
 		}
-		fmt.Fprintf(g.stderr, "invoscope: %v; trying again\n", err)
+		fmt.Fprintf(g.stderr, "invoscope: %s; trying again\n", timeline.Clean(err.Error()))
 		select {
 		case <-g.ctx.Done():
 			return g.ctx.Err()

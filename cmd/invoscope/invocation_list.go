@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -43,6 +44,9 @@ func (c *invocationListCmd) Run(g *globals) error {
 	s, err := c.connect()
 	if err != nil {
 		return err
+	}
+	if c.Limit < 0 {
+		return codedError{fmt.Errorf("--limit: want 0 or more, not %d", c.Limit), exitUsage}
 	}
 	var found []invocation.Summary
 	enc := json.NewEncoder(timeline.JSONWriter(g.stdout))

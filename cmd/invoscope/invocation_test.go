@@ -38,6 +38,9 @@ type recorded struct {
 	asked []string
 }
 
+// badID looks like an id and encodes none.
+const badID = "inv_1zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+
 func replay(t *testing.T, when string) *recorded {
 	t.Helper()
 	r := &recorded{t: t, dir: filepath.Join(recordings, when), id: map[string]string{}}
@@ -93,6 +96,10 @@ func (r *recorded) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	if rest == "" {
 		r.list(w, req)
+		return
+	}
+	if rest == "/"+badID {
+		http.Error(w, `{"error":"it is not an invocation id","status":400}`, http.StatusBadRequest)
 		return
 	}
 	id, timeline := strings.CutSuffix(strings.TrimPrefix(rest, "/"), "/timeline")
@@ -285,6 +292,9 @@ func TestInvocationErrorsAreReadable(t *testing.T) {
 	}{
 		"an unknown id":     {args: []string{"show", unknown}, says: "no invocation " + unknown + " is known to tenant default (", code: exitNotFound},
 		"an unknown prefix": {args: []string{"timeline", "inv_1zzz"}, says: "no invocation inv_1zzz", code: exitNotFound},
+		"an id of no one":   {args: []string{"show", "{bad}"}, says: "the server answered 400: it is not an invocation id", code: exitUsage},
+		"another server":    {args: []string{"show", unknown, "--url", "{url}/grafana"}, says: "(is it Invoscope that listens there?)", code: 1},
+		"a negative limit":  {args: []string{"list", "--limit=-1"}, says: "--limit", code: exitUsage},
 		"no token":          {args: []string{"show", unknown, "--token-file", "/nowhere/token"}, says: "read token file", code: 1},
 		"a bad address":     {args: []string{"show", unknown, "--url", "localhost:3100"}, says: `want http://HOST:PORT`, code: 1},
 		"nobody there":      {args: []string{"list", "--url", "http://127.0.0.1:1"}, says: "(does Invoscope run there?)", code: 1},
@@ -300,6 +310,9 @@ func TestInvocationErrorsAreReadable(t *testing.T) {
 			r := *r
 			r.t = t
 			args := append([]string{}, c.args...)
+			for i := range args {
+				args[i] = strings.NewReplacer("{url}", r.url, "{bad}", badID).Replace(args[i])
+			}
 			_, err := r.run(ctx, args...)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("%v: %v", args, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -41,10 +42,14 @@ type Options struct {
 
 // Index knows invocations. It is safe for concurrent use.
 type Index struct {
-	opts    Options
-	store   Store
-	traces  *lru.Cache[traceKey, RunTrace]
-	metrics *metrics
+	opts   Options
+	store  Store
+	traces *lru.Cache[traceKey, RunTrace]
+	since  sinceCache
+	// missedAt is when a request was missed last, in nanoseconds since 1970, since this
+	// process began.
+	missedAt atomic.Int64
+	metrics  *metrics
 }
 
 type traceKey struct {
@@ -69,7 +74,10 @@ func New(o Options) (*Index, error) {
 func (x *Index) Sync(ctx context.Context) error { return x.store.Sync(ctx) }
 
 // Missed counts a request of which nothing was learnt, or not all.
-func (x *Index) Missed() { x.metrics.missed.Inc() }
+func (x *Index) Missed() {
+	x.metrics.missed.Inc()
+	x.missedAt.Store(x.opts.Now().UnixNano())
+}
 
 // Get implements [Reader].
 func (x *Index) Get(ctx context.Context, tenant string, id correlate.InvocationID) (Record, error) {

@@ -366,6 +366,49 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
+// Since is the first of what is known, and later once that is forgotten.
+func TestSince(t *testing.T) {
+	now := time.Unix(1795403660, 0) // just after the recording
+	x := newIndexOver(t, index.Options{
+		Store: indextest.NewMemory(), Retention: func(string) time.Duration { return time.Hour }, Now: func() time.Time { return now },
+	})
+	want := func(want int64) {
+		t.Helper()
+		if got, err := x.Since(t.Context(), tenant); err != nil || got != want {
+			t.Errorf("since %d, want %d (%v)", got, want, err)
+		}
+	}
+	want(math.MaxInt64)
+	applySpans(t, x, spanBatches(t)...)
+	all := listAll(t, x, index.Query{})
+	seen := func(id string) index.Record {
+		r, err := x.Get(t.Context(), tenant, parseID(t, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	const milli = int64(time.Millisecond) // a listing's precision
+	want(seen(all[len(all)-1]).FirstSeen / milli * milli)
+	if got, err := x.Since(t.Context(), "other"); err != nil || got != math.MaxInt64 {
+		t.Errorf("of another tenant since %d (%v)", got, err)
+	}
+	now = time.Unix(0, seen(all[0]).LastSeen).Add(time.Hour)
+	if err := x.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := listAll(t, x, index.Query{})
+	if len(left) == len(all) {
+		t.Fatal("nothing was forgotten")
+	}
+	now = now.Add(time.Minute)
+	want(seen(left[len(left)-1]).FirstSeen / milli * milli)
+	x.Missed()
+	missed := now.UnixNano()
+	now = now.Add(time.Hour)
+	want(missed)
+}
+
 func TestTheSizeIsBounded(t *testing.T) {
 	store := indextest.NewMemory()
 	ctx := context.Background()

@@ -29,10 +29,14 @@ type Options struct {
 
 // API answers the invocation API's requests. Its methods are handlers: an error
 // means that nothing has been written.
-type API struct{ opts Options }
+type API struct {
+	opts   Options
+	limits limits
+	stall  time.Duration // maxStall, shorter in tests
+}
 
 // New returns an API.
-func New(o Options) *API { return &API{opts: o} }
+func New(o Options) *API { return &API{opts: o, stall: maxStall} }
 
 // Show answers what is known of one invocation.
 func (a *API) Show(w http.ResponseWriter, r *http.Request, tenant string) error {

@@ -88,7 +88,7 @@ func (c *cast) add(rec *index.Record, relation string, from, to int64) {
 	for _, main := range []bool{true, false} {
 		for _, t := range rec.Traces {
 			if t.Main == main {
-				c.addTrace(traceRange{t.ID, t.From, t.To})
+				c.addTrace(traceRange{t.ID, min(t.From, lastTime), min(t.To, lastTime)})
 			}
 		}
 	}

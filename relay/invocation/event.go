@@ -1,6 +1,8 @@
 package invocation
 
 import (
+	"math"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -21,7 +23,7 @@ func spanEvent(s *span, relation string) Event {
 		Name: d.Name(), End: timeOf(s.end()), Status: strings.ToLower(d.Status().Code().String()), Message: d.Status().Message(),
 	}
 	if d.Attributes().Len() > 0 {
-		e.Attributes = d.Attributes().AsRaw()
+		e.Attributes = attributes(d.Attributes())
 	}
 	if name, ok := s.resource.Get("service.name"); ok && name.Type() == pcommon.ValueTypeStr {
 		e.Service = name.Str()
@@ -32,10 +34,38 @@ func spanEvent(s *span, relation string) Event {
 	return Event{Kind: kindSpan, Time: timeOf(s.start), Invocation: text(s.owner), Relation: relation, Span: &e}
 }
 
+// attributes are a span's, as JSON can have them.
+func attributes(m pcommon.Map) map[string]any {
+	all := m.AsRaw()
+	for name, v := range all {
+		all[name] = finite(v)
+	}
+	return all
+}
+
+// finite spells the numbers that JSON doesn't have, in place where it can.
+func finite(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return strconv.FormatFloat(v, 'g', -1, 64)
+		}
+	case []any:
+		for i := range v {
+			v[i] = finite(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = finite(v[name])
+		}
+	}
+	return v
+}
+
 func spanPoint(p ptrace.SpanEvent) SpanPoint {
-	point := SpanPoint{Time: timeOf(int64(p.Timestamp())), Name: p.Name()}
+	point := SpanPoint{Time: timeOf(nanos(p.Timestamp())), Name: p.Name()}
 	if p.Attributes().Len() > 0 {
-		point.Attributes = p.Attributes().AsRaw()
+		point.Attributes = attributes(p.Attributes())
 	}
 	return point
 }

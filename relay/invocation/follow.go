@@ -4,6 +4,8 @@ import (
 	"context"
 	"hash/maphash"
 	"time"
+
+	"github.com/invoscope/invoscope/relay/fault"
 )
 
 const (
@@ -21,6 +23,9 @@ const (
 	followLongAgo = time.Minute
 	// followGiveUp is how long after that engines that can't be asked are waited for.
 	followGiveUp = time.Minute
+	// followQuiet is how long nothing is sent; then an empty line is, since proxies end
+	// connections on which nothing comes.
+	followQuiet = 15 * time.Second
 	// maxFollowed bounds the events of one follow, which are remembered.
 	maxFollowed = 1_000_000
 )
@@ -39,9 +44,19 @@ type follower struct {
 	seed   maphash.Seed
 	told   map[uint64]struct{} // hashes of positions
 	gaps   []string            // of the last look
+	wrote  time.Time           // something
 }
 
-func (a *API) follow(ctx context.Context, w *eventWriter, tenant string, q timelineRequest, c *cast) error {
+func (a *API) follow(ctx context.Context, w *eventWriter, tenant string, q timelineRequest) error {
+	done, err := a.limits.following(tenant)
+	if err != nil {
+		return err
+	}
+	defer done()
+	c, err := a.cast(ctx, tenant, q.id, q.who)
+	if err != nil {
+		return err
+	}
 	f := &follower{api: a, w: w, tenant: tenant, q: q, seed: maphash.MakeSeed(), told: map[uint64]struct{}{}}
 	began := a.opts.Now()
 	failure, ok := f.look(ctx, c, 0)
@@ -62,7 +77,11 @@ func (a *API) follow(ctx context.Context, w *eventWriter, tenant string, q timel
 		}
 		began = a.opts.Now()
 		c, err := a.cast(ctx, tenant, q.id, q.who)
-		if err != nil {
+		switch {
+		case err == nil:
+		case fault.Of(err).Kind == fault.NotFound:
+			return w.end(End{Gaps: []string{}}, append(f.gaps, "follow: the invocation was forgotten"))
+		default:
 			continue // the index may be back for the next look
 		}
 		var quiet time.Duration
@@ -95,12 +114,18 @@ func (a *API) follow(ctx context.Context, w *eventWriter, tenant string, q timel
 // in nanoseconds since 1970. It returns why an engine couldn't be asked, and
 // whether the client still reads.
 func (f *follower) look(ctx context.Context, c *cast, linesFrom int64) (failure error, ok bool) {
+	done, err := f.api.limits.telling(ctx, f.tenant)
+	if err != nil {
+		return nil, false
+	}
+	defer done()
 	t, err := f.api.tell(ctx, f.tenant, c, f.q.after)
 	if err != nil {
 		return nil, false
 	}
 	t.lines.from = max(t.lines.from, linesFrom)
-	t.lines.to = max(t.lines.to, f.api.opts.Now().Add(pad).UnixNano())
+	now := f.api.opts.Now()
+	t.lines.to = max(t.lines.to, now.Add(pad).UnixNano())
 	for len(f.told) < maxFollowed {
 		next, err := t.next(ctx, 0)
 		if err != nil {
@@ -117,10 +142,15 @@ func (f *follower) look(ctx context.Context, c *cast, linesFrom int64) (failure 
 		if !f.w.event(next.event) {
 			return nil, false
 		}
+		f.wrote = now
 	}
 	f.gaps = t.gaps
 	if len(f.told) == 0 && t.failure != nil {
 		return t.failure, true // nothing was written yet
+	}
+	if now.Sub(f.wrote) >= followQuiet {
+		f.w.buf.WriteByte('\n') //nolint:errcheck // flush returns it
+		f.wrote = now
 	}
 	return t.failure, f.w.flush()
 }

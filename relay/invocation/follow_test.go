@@ -71,6 +71,9 @@ func (c *following) told(t *testing.T) (events []string, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for line := range slices.Values(splitLines(c.body)) {
+		if len(line) == 0 {
+			continue
+		}
 		e, end := readLine(t, line)
 		switch {
 		case end != nil:
@@ -226,6 +229,51 @@ func TestFollowThroughAnOutage(t *testing.T) {
 		}
 		after(2 * time.Second)
 		expectTold(t, c, []string{"invocation-start x", "invocation-end x", line}, true)
+		<-c.done
+	})
+}
+
+func TestFollowWhatIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, id := newFollowFixture(t), invocationID(3)
+		f.happen(t, id, "invocation-start x", 0)
+		c := f.followed(t, id)
+		after(2 * time.Hour) // longer than the index's retention
+		expectTold(t, c, []string{"invocation-start x"}, false)
+		if err := f.index.Maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after(2 * time.Second)
+		expectTold(t, c, []string{"invocation-start x"}, true)
+		<-c.done
+	})
+}
+
+// Proxies cut connections on which nothing comes.
+func TestFollowKeepsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, id := newFollowFixture(t), invocationID(3)
+		f.happen(t, id, "invocation-start x", 0)
+		c := f.followed(t, id)
+		empty := func() (n int) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, line := range splitLines(c.body) {
+				if len(line) == 0 {
+					n++
+				}
+			}
+			return n
+		}
+		after(followQuiet - time.Second)
+		if n := empty(); n != 0 {
+			t.Errorf("%d empty lines at first", n)
+		}
+		after(4 * followQuiet)
+		if n := empty(); n != 4 {
+			t.Errorf("%d empty lines in four times as long", n)
+		}
+		c.cancel()
 		<-c.done
 	})
 }

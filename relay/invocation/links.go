@@ -43,7 +43,7 @@ func (a *API) links(tenant string, rec *index.Record) (links Links, err error) {
 	slices.SortStableFunc(traces, func(x, y index.Trace) int { return int(max(-1, min(1, y.From-x.From))) })
 	links.Traces = []string{}
 	for _, t := range traces {
-		link, err := explore.Trace(hex.EncodeToString(t.ID[:]), timeOf(t.From-int64(pad)), timeOf(t.To+int64(pad)))
+		link, err := explore.Trace(hex.EncodeToString(t.ID[:]), timeOf(t.From-int64(pad)), timeOf(min(t.To, lastTime)+int64(pad)))
 		if err != nil {
 			return links, err
 		}
@@ -67,5 +67,5 @@ func (a *API) extent(rec *index.Record) (from, to int64) {
 	case index.Running, index.Unknown: // something may be there that nobody has told the index of
 		to = max(to, a.opts.Now().UnixNano())
 	}
-	return from - int64(pad), to + int64(pad)
+	return min(from, lastTime) - int64(pad), min(to, lastTime) + int64(pad)
 }

@@ -41,7 +41,7 @@ func parse(r *http.Request, known ...string) (correlate.InvocationID, params, er
 	}
 	id, err := correlate.ParseInvocationID(r.PathValue("id"))
 	if err != nil {
-		return none, p, invalid("%s is not an invocation id: want inv_1 and 33 letters or digits", quote(r.PathValue("id")))
+		return none, p, invalid("%s is not an invocation id, which is inv_1 and 33 letters or digits that encode one", quote(r.PathValue("id")))
 	}
 	return id, p, nil
 }

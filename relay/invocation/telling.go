@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
@@ -56,8 +57,27 @@ func (a *API) tell(ctx context.Context, tenant string, c *cast, after position) 
 	slices.SortFunc(t.spans, func(x, y *span) int { return x.position().compare(y.position()) })
 	first := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].position().compare(after) > 0 })
 	t.spans = t.spans[first:]
-	t.lines = a.linesOf(tenant, t, max(0, from), to+1)
+	from, to = t.limitLines(from, to)
+	t.lines = a.linesOf(tenant, t, from, to)
 	return t, nil
+}
+
+const (
+	// maxLinesRange is how far back lines are looked for, and maxLead how far ahead of
+	// now: a span's times may be anything, and Loki is asked for a month at a time.
+	maxLinesRange = 366 * 24 * time.Hour
+	maxLead       = 24 * time.Hour
+)
+
+// limitLines is from when to when, exclusively, lines are looked for.
+func (t *telling) limitLines(from, to int64) (first, end int64) {
+	end = min(to, t.api.opts.Now().Add(maxLead).UnixNano()) + 1
+	first = max(0, from)
+	if earliest := end - int64(maxLinesRange); first < earliest {
+		first = earliest
+		t.addGap("lines: none were looked for from before %s", timeOf(first).Format(time.DateOnly))
+	}
+	return first, end
 }
 
 // linesOf reads the lines of the cast, and those of its traces.

@@ -46,13 +46,23 @@ func (a *API) Timeline(w http.ResponseWriter, r *http.Request, tenant string) er
 	if err != nil {
 		return err
 	}
-	ctx := r.Context()
+	w = stallWriter{w, a.stall}
+	if q.follow {
+		return a.follow(r.Context(), newEventWriter(w), tenant, q)
+	}
+	return a.timeline(r.Context(), w, tenant, q)
+}
+
+// timeline answers what is there.
+func (a *API) timeline(ctx context.Context, w http.ResponseWriter, tenant string, q timelineRequest) error {
+	done, err := a.limits.telling(ctx, tenant)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer done()
 	c, err := a.cast(ctx, tenant, q.id, q.who)
 	if err != nil {
 		return err
-	}
-	if q.follow {
-		return a.follow(ctx, newEventWriter(w), tenant, q, c)
 	}
 	t, err := a.tell(ctx, tenant, c, q.after)
 	if err != nil {

@@ -385,7 +385,7 @@ func TestAnswersThatAreTooLarge(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeaves(t *testing.T) {
+func TestFollowWhenEnginesAreAway(t *testing.T) {
 	f := newFixture(t, map[string]*world{acme: recorded(t)})
 	f.loki.err = errors.New("the client has gone")
 	f.tempo.err = f.loki.err

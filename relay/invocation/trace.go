@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -34,7 +35,14 @@ type span struct {
 }
 
 // end is the span's end, in nanoseconds since 1970.
-func (s *span) end() int64 { return int64(s.data.EndTimestamp()) }
+func (s *span) end() int64 { return nanos(s.data.EndTimestamp()) }
+
+// lastTime is the latest time that is told, in nanoseconds since 1970. There is room
+// behind it for what is added to times.
+const lastTime = math.MaxInt64 - int64(24*time.Hour)
+
+// nanos is a span's time, which may be anything.
+func nanos(t pcommon.Timestamp) int64 { return int64(min(uint64(t), uint64(lastTime))) }
 
 // trace is what was read of a trace.
 type trace struct {
@@ -134,7 +142,7 @@ func (t *trace) take(data ptrace.Traces, limit int) {
 				}
 				t.spans = append(t.spans, span{
 					trace: t.id, id: index.SpanID(s.SpanID()), parent: index.SpanID(s.ParentSpanID()),
-					start: int64(s.StartTimestamp()), named: namedBy(s), data: s, resource: rs.Resource().Attributes(),
+					start: nanos(s.StartTimestamp()), named: namedBy(s), data: s, resource: rs.Resource().Attributes(),
 				})
 			}
 		}

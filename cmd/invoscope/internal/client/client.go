@@ -39,6 +39,9 @@ type Client struct {
 type StatusError struct {
 	Status  int
 	Message string // the server's; may be empty
+	// known is set when the message is an API's of Invoscope, and not of what else
+	// listens there.
+	known bool
 }
 
 // Error is the server's message, or the status.
@@ -49,11 +52,10 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the server answered %d: %s", e.Status, e.Message)
 }
 
-// IsNotFound reports whether err says that the server doesn't know what was asked
-// for.
+// IsNotFound reports whether err says that Invoscope doesn't know what was asked for.
 func IsNotFound(err error) bool {
 	var refused *StatusError
-	return errors.As(err, &refused) && refused.Status == http.StatusNotFound
+	return errors.As(err, &refused) && refused.Status == http.StatusNotFound && refused.known
 }
 
 // List yields the invocations that the API's parameters query select, page by page,
@@ -224,7 +226,7 @@ func refusal(resp *http.Response) error {
 		Error string `json:"error"`
 	}
 	if json.Unmarshal(content, &body) == nil && body.Error != "" {
-		e.Message = body.Error
+		e.Message, e.known = body.Error, true
 	} else {
 		e.Message = strings.TrimSpace(string(content))
 	}

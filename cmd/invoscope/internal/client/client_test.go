@@ -112,6 +112,7 @@ func TestRefusals(t *testing.T) {
 		notFound     bool
 	}{
 		"the API's":   {`404 {"error":"nothing is known","status":404}`, "the server answered 404: nothing is known", true},
+		"another's":   {"404 page not found\n", "the server answered 404: page not found", false},
 		"a proxy's":   {"502 bad gateway\n", "the server answered 502: bad gateway", false},
 		"without any": {"401 ", "the server answered 401 Unauthorized", false},
 	} {
