@@ -109,16 +109,30 @@ func mergeInto(bucket []Record, learnt *Record, w *Writes) []Record {
 // others took the place.
 func replaceAttempts(w *Writes, before []SpanID, r *Record) {
 	ref := startSpan(r.ID)
-	for _, span := range before {
-		if !r.hasAttempt(span) {
-			w.Delete = append(w.Delete, attemptKey(span))
+	now := r.Attempts
+	for len(before) > 0 || len(now) > 0 { // both in ascending order
+		switch c := compareHeads(before, now); {
+		case c == 0:
+			before, now = before[1:], now[1:]
+		case c < 0:
+			w.Delete = append(w.Delete, attemptKey(before[0]))
+			before = before[1:]
+		default:
+			w.Set = append(w.Set, KeyValue{attemptKey(now[0]), ref[:]})
+			now = now[1:]
 		}
 	}
-	for _, span := range r.Attempts {
-		if _, known := slices.BinarySearchFunc(before, span, compareSpans); !known {
-			w.Set = append(w.Set, KeyValue{attemptKey(span), ref[:]})
-		}
+}
+
+// compareHeads compares the first of two lists; an empty list's would be greater.
+func compareHeads(a, b []SpanID) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
 	}
+	return compareSpans(a[0], b[0])
 }
 
 func replaceKeys(w *Writes, before, after [][]byte) {

@@ -176,7 +176,9 @@ func readRecord(id correlate.InvocationID, b []byte) (Record, error) {
 		r.Traces = append(r.Traces, t)
 	}
 	if m&hasAttempts != 0 {
-		for range d.count(len(SpanID{})) {
+		n := d.count(len(SpanID{}))
+		r.Attempts = make([]SpanID, 0, n)
+		for range n {
 			r.Attempts = append(r.Attempts, SpanID(d.bytes(len(SpanID{}))))
 		}
 	}

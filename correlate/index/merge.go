@@ -131,7 +131,9 @@ func (r *Record) requested(at int64) {
 	}
 }
 
-func compareSpans(a, b SpanID) int { return bytes.Compare(a[:], b[:]) }
+func compareSpans(a, b SpanID) int {
+	return cmp.Compare(binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:]))
+}
 
 func compareFailures(a, b Failure) int {
 	return cmp.Or(strings.Compare(a.Status, b.Status), strings.Compare(a.Message, b.Message))

@@ -24,6 +24,17 @@ func (f *field) is(number protowire.Number) bool {
 // next reads the field that b begins with, and returns what follows it. ok is
 // false when there is none.
 func next(b []byte) (f field, after []byte, ok bool) {
+	// Nearly all are length-delimited, of a low number and shorter than 16 KiB.
+	if len(b) > 2 && b[0]&0x87 == byte(protowire.BytesType) && b[0] > 7 {
+		size, head := int(b[1]), 2
+		if size >= 0x80 && b[2] < 0x80 {
+			size, head = size&0x7f|int(b[2])<<7, 3
+		}
+		if size <= len(b)-head && (head == 3 || b[1] < 0x80) {
+			f.number, f.kind, f.content = protowire.Number(b[0]>>3), protowire.BytesType, b[head:head+size:head+size]
+			return f, b[head+size:], true
+		}
+	}
 	number, kind, n := protowire.ConsumeTag(b)
 	if n < 0 {
 		return field{}, nil, false

@@ -86,14 +86,15 @@ func (a *App) traceOf(tenant, invocation string) ingest.Trace {
 	if err != nil {
 		return ingest.Trace{}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), traceTimeout)
-	defer cancel()
-	stored := a.cfg.Index.Redis == "" && a.now().UnixNano() >= a.tracesRest.Load()
-	trace, known := a.index.Trace(ctx, tenant, id, stored)
-	if !known {
-		if ctx.Err() != nil {
+	trace, known := a.index.Trace(context.Background(), tenant, id, false)
+	if !known && a.cfg.Index.Redis == "" && a.now().UnixNano() >= a.tracesRest.Load() {
+		ctx, cancel := context.WithTimeout(context.Background(), traceTimeout)
+		defer cancel()
+		if trace, known = a.index.Trace(ctx, tenant, id, true); !known && ctx.Err() != nil {
 			a.tracesRest.Store(a.now().Add(learnPause).UnixNano())
 		}
+	}
+	if !known {
 		return ingest.Trace{}
 	}
 	return ingest.Trace{ID: trace.ID.String(), Until: trace.Until}
