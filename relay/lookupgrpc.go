@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/invoscope/invoscope/internal/wire"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -24,10 +25,10 @@ const (
 
 // The fields of tempopb.SearchRequest that are read or changed.
 const (
-	fieldTags  protowire.Number = 1
-	fieldStart protowire.Number = 5
-	fieldEnd   protowire.Number = 6
-	fieldQuery protowire.Number = 8
+	fieldTags  = 1
+	fieldStart = 5
+	fieldEnd   = 6
+	fieldQuery = 8
 )
 
 // tempoStreamingSearch is tempoSearch for the gRPC method.
@@ -111,65 +112,37 @@ func frame(message []byte) []byte {
 // searchFromMessage reads a tempopb.SearchRequest. Of a field that comes twice the
 // last counts. It isn't ok when Tempo would have something to say about it.
 func searchFromMessage(message []byte) (s search, ok bool) {
-	ok = eachField(message, func(f field) bool {
-		switch f.number {
+	f := wire.Fields{Body: message}
+	for ok = true; ok && f.Next(); {
+		switch f.Number {
 		case fieldTags:
-			return false
+			ok = false
 		case fieldStart:
-			return f.seconds(&s.start)
+			s.start, ok = secondsOf(&f)
 		case fieldEnd:
-			return f.seconds(&s.end)
+			s.end, ok = secondsOf(&f)
 		case fieldQuery:
-			query, n := protowire.ConsumeString(f.value)
-			s.query = query
-			return f.kind == protowire.BytesType && n == len(f.value)
+			s.query, ok = string(f.Content), f.Is(fieldQuery)
 		}
-		return true
-	})
-	return s, ok
+	}
+	return s, ok && !f.Broken
 }
 
 // message is a tempopb.SearchRequest that is another one but for what was narrowed.
 func (s search) message(asked []byte) []byte {
 	var m []byte
-	eachField(asked, func(f field) bool {
-		if f.number != fieldQuery && f.number != fieldStart && f.number != fieldEnd {
-			m = append(m, f.all...)
+	f := wire.Fields{Body: asked}
+	for f.Next() {
+		if f.Number != fieldQuery && f.Number != fieldStart && f.Number != fieldEnd {
+			m = append(m, asked[f.Start:f.Pos]...)
 		}
-		return true
-	})
+	}
 	m = protowire.AppendVarint(protowire.AppendTag(m, fieldStart, protowire.VarintType), uint64(s.start))
 	m = protowire.AppendVarint(protowire.AppendTag(m, fieldEnd, protowire.VarintType), uint64(s.end))
 	return protowire.AppendString(protowire.AppendTag(m, fieldQuery, protowire.BytesType), s.query)
 }
 
-// field is one field of a message: all its bytes, and those of its value.
-type field struct {
-	number     protowire.Number
-	kind       protowire.Type
-	all, value []byte
-}
-
-// seconds reads the field as a time that Tempo takes, of 31 bits.
-func (f field) seconds(into *uint32) bool {
-	v, n := protowire.ConsumeVarint(f.value)
-	*into = uint32(v)
-	return f.kind == protowire.VarintType && n == len(f.value) && v <= math.MaxInt32
-}
-
-// eachField calls visit for each field of a message until that returns false. It
-// reports whether it came to the end.
-func eachField(message []byte, visit func(field) bool) bool {
-	for len(message) > 0 {
-		number, kind, tag := protowire.ConsumeTag(message)
-		if tag < 0 {
-			return false
-		}
-		n := protowire.ConsumeFieldValue(number, kind, message[tag:])
-		if n < 0 || !visit(field{number, kind, message[:tag+n], message[tag : tag+n]}) {
-			return false
-		}
-		message = message[tag+n:]
-	}
-	return true
+// secondsOf reads a field as a time that Tempo takes, of 31 bits.
+func secondsOf(f *wire.Fields) (uint32, bool) {
+	return uint32(f.Value), f.Kind == protowire.VarintType && f.Value <= math.MaxInt32
 }

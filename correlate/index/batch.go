@@ -1,7 +1,10 @@
 package index
 
 import (
+	"errors"
+
 	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // Batch is what some spans and log lines say about invocations. Its zero value is
@@ -49,4 +52,22 @@ func (b *Batch) record(id correlate.InvocationID) *Record {
 		b.records[id] = r
 	}
 	return r
+}
+
+var errWire = errors.New("the message can't be decoded")
+
+// each calls do for the length-delimited fields of a message that have a number.
+func each(message []byte, number int32, do func(content []byte) error) error {
+	f := wire.Fields{Body: message}
+	for f.Next() {
+		if f.Is(number) {
+			if err := do(f.Content); err != nil {
+				return err
+			}
+		}
+	}
+	if f.Broken {
+		return errWire
+	}
+	return nil
 }

@@ -11,5 +11,5 @@
 // replicas. Every key begins with the tenant, since two clusters produce equal
 // invocation ids and even equal trace ids.
 //
-// The package imports nothing of ours but correlate.
+// The package imports nothing of ours but correlate and internal/wire.
 package index

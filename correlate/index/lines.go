@@ -3,19 +3,11 @@ package index
 import (
 	"math"
 	"strings"
-	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/invoscope/invoscope/correlate"
-)
-
-// The structured metadata of an entry that ingest took out of its line.
-const (
-	metaInvocation = "restate_invocation_id"
-	metaRelated    = "restate_related_invocation_ids"
-	metaTarget     = "restate_invocation_target"
-	metaErrorCode  = "restate_error_code"
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // Lines learns from a push.PushRequest, not compressed. It returns an error when
@@ -37,22 +29,21 @@ type entry struct {
 func (b *Batch) entry(body []byte) error {
 	e := &b.scratch.entry
 	*e = entry{}
-	for len(body) > 0 {
-		f, after, ok := next(body)
-		if !ok {
-			return errWire
-		}
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.is(1):
-			e.time = timestamp(f.content)
-		case f.is(2):
-			e.line = text(f.content)
-		case f.is(3):
-			if err := e.metadata(f.content); err != nil {
+		case f.Is(1):
+			e.time = timestamp(f.Content)
+		case f.Is(2):
+			e.line = wire.Text(f.Content)
+		case f.Is(3):
+			if err := e.metadata(f.Content); err != nil {
 				return err
 			}
 		}
-		body = after
+	}
+	if f.Broken {
+		return errWire
 	}
 	if e.id == "" || e.time <= 0 || b.tooLate(e.time) {
 		return nil
@@ -71,26 +62,22 @@ func (b *Batch) entry(body []byte) error {
 	return nil
 }
 
-// text is b as a string, for as long as b lives. What is kept of it is copied.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
 // timestamp reads a google.protobuf.Timestamp, in nanoseconds since 1970. It is 0 for
 // what no such number can tell.
 func timestamp(b []byte) int64 {
 	var seconds, nanos int64
-	for len(b) > 0 {
-		f, after, ok := next(b)
-		if !ok {
-			return 0
-		}
+	f := wire.Fields{Body: b}
+	for f.Next() {
 		switch {
-		case f.kind != protowire.VarintType:
-		case f.number == 1:
-			seconds = int64(f.value)
-		case f.number == 2:
-			nanos = int64(f.value)
+		case f.Kind != protowire.VarintType:
+		case f.Number == 1:
+			seconds = int64(f.Value)
+		case f.Number == 2:
+			nanos = int64(f.Value)
 		}
-		b = after
+	}
+	if f.Broken {
+		return 0
 	}
 	if seconds < 0 || seconds >= math.MaxInt64/int64(1e9) || nanos < 0 || nanos >= 1e9 {
 		return 0
@@ -100,27 +87,26 @@ func timestamp(b []byte) int64 {
 
 func (e *entry) metadata(pair []byte) error {
 	var name, value string
-	for len(pair) > 0 {
-		f, after, ok := next(pair)
-		if !ok {
-			return errWire
-		}
+	f := wire.Fields{Body: pair}
+	for f.Next() {
 		switch {
-		case f.is(1):
-			name = text(f.content)
-		case f.is(2):
-			value = text(f.content)
+		case f.Is(1):
+			name = wire.Text(f.Content)
+		case f.Is(2):
+			value = wire.Text(f.Content)
 		}
-		pair = after
+	}
+	if f.Broken {
+		return errWire
 	}
 	switch name {
-	case metaInvocation:
+	case correlate.MetaInvocationID:
 		e.id = value
-	case metaRelated:
+	case correlate.MetaRelated:
 		e.related = value
-	case metaTarget:
+	case correlate.MetaTarget:
 		e.target = value
-	case metaErrorCode:
+	case correlate.MetaErrorCode:
 		e.code = value
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // The attributes of Restate's spans that matter here, of versions 1.6 and 1.7; see
@@ -47,20 +48,19 @@ type span struct {
 func (b *Batch) span(body []byte) error {
 	s := &b.scratch.span
 	*s = span{}
-	for len(body) > 0 {
-		f, after, ok := next(body)
-		if !ok {
-			return errWire
-		}
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		if err := s.field(&f); err != nil {
 			return err
 		}
-		body = after
+	}
+	if f.Broken {
+		return errWire
 	}
 	if len(s.invocation) == 0 || s.trace == (TraceID{}) || s.id == (SpanID{}) {
 		return nil
 	}
-	id, err := correlate.ParseInvocationID(text(s.invocation))
+	id, err := correlate.ParseInvocationID(wire.Text(s.invocation))
 	if err != nil {
 		return nil // it isn't Restate's
 	}
@@ -72,28 +72,28 @@ func (b *Batch) span(body []byte) error {
 }
 
 // field reads one field of a Span.
-func (s *span) field(f *field) error {
+func (s *span) field(f *wire.Fields) error {
 	switch {
-	case f.is(1) && len(f.content) == len(s.trace):
-		s.trace = TraceID(f.content)
-	case f.is(2) && len(f.content) == len(s.id):
-		s.id = SpanID(f.content)
-	case f.is(4) && len(f.content) == len(s.parent):
-		s.parent = SpanID(f.content)
-	case f.is(5):
-		s.name = f.content
-	case f.number == 7 && f.kind == protowire.Fixed64Type:
-		s.start = nanos(f.value)
-	case f.number == 8 && f.kind == protowire.Fixed64Type:
-		s.end = nanos(f.value)
-	case f.is(9):
-		return s.attribute(f.content)
-	case f.is(11):
-		return s.event(f.content)
-	case f.is(13):
-		return s.linked(f.content)
-	case f.is(15):
-		return s.setStatus(f.content)
+	case f.Is(1) && len(f.Content) == len(s.trace):
+		s.trace = TraceID(f.Content)
+	case f.Is(2) && len(f.Content) == len(s.id):
+		s.id = SpanID(f.Content)
+	case f.Is(4) && len(f.Content) == len(s.parent):
+		s.parent = SpanID(f.Content)
+	case f.Is(5):
+		s.name = f.Content
+	case f.Number == 7 && f.Kind == protowire.Fixed64Type:
+		s.start = nanos(f.Value)
+	case f.Number == 8 && f.Kind == protowire.Fixed64Type:
+		s.end = nanos(f.Value)
+	case f.Is(9):
+		return s.attribute(f.Content)
+	case f.Is(11):
+		return s.event(f.Content)
+	case f.Is(13):
+		return s.linked(f.Content)
+	case f.Is(15):
+		return s.setStatus(f.Content)
 	}
 	return nil
 }
@@ -125,21 +125,20 @@ func (s *span) attribute(pair []byte) error {
 
 // textPair reads a KeyValue whose value is a string.
 func textPair(pair []byte) (key, value []byte, err error) {
-	for len(pair) > 0 {
-		f, after, ok := next(pair)
-		if !ok {
-			return nil, nil, errWire
-		}
+	f := wire.Fields{Body: pair}
+	for f.Next() {
 		switch {
-		case f.is(1):
-			key = f.content
-		case f.is(2):
-			err := each(f.content, 1, func(text []byte) error { value = text; return nil })
+		case f.Is(1):
+			key = f.Content
+		case f.Is(2):
+			err := each(f.Content, 1, func(content []byte) error { value = content; return nil })
 			if err != nil {
 				return nil, nil, err
 			}
 		}
-		pair = after
+	}
+	if f.Broken {
+		return nil, nil, errWire
 	}
 	return key, value, nil
 }
@@ -166,15 +165,14 @@ func (s *span) linked(body []byte) error {
 }
 
 func (s *span) setStatus(body []byte) error {
-	for len(body) > 0 {
-		f, after, ok := next(body)
-		if !ok {
-			return errWire
+	f := wire.Fields{Body: body}
+	for f.Next() {
+		if f.Number == 3 && f.Kind == protowire.VarintType {
+			s.status = f.Value
 		}
-		if f.number == 3 && f.kind == protowire.VarintType {
-			s.status = f.value
-		}
-		body = after
+	}
+	if f.Broken {
+		return errWire
 	}
 	return nil
 }
@@ -182,7 +180,7 @@ func (s *span) setStatus(body []byte) error {
 // tell adds to r what the span says about it.
 func (s *span) tell(r *Record) {
 	r.see(s.start, s.end)
-	r.name(text(s.target), true)
+	r.name(wire.Text(s.target), true)
 	main := true
 	switch s.kind(startSpan(r.ID)) {
 	case "invocation-start":
@@ -206,7 +204,7 @@ func (s *span) tell(r *Record) {
 // kind is the first word of the name. That of a service's own span may be "invoke",
 // too; Restate 1.6's has an id that follows from the invocation's.
 func (s *span) kind(start SpanID) string {
-	kind, _, _ := strings.Cut(text(s.name), " ")
+	kind, _, _ := strings.Cut(wire.Text(s.name), " ")
 	if kind == "invoke" && s.id != start {
 		return ""
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // otlpScratch is what reading OTLP log records needs beside the batch's own.
@@ -81,23 +83,23 @@ const (
 // read makes v the value that body encodes. Several of them count as one, whose
 // last field counts, as protobuf merges messages.
 func (v *value) read(body []byte) {
-	f := fields{body: body}
-	for f.next() {
-		if f.number <= valueLast {
-			*v = value{f.number, f.kind, f.value, f.content}
+	f := wire.Fields{Body: body}
+	for f.Next() {
+		if f.Number <= valueLast {
+			*v = value{f.Number, f.Kind, f.Value, f.Content}
 		}
 	}
 }
 
 // readPair returns the key and the value of a KeyValue.
 func readPair(body []byte) (key []byte, v value) {
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.is(1):
-			key = f.content
-		case f.is(2):
-			v.read(f.content)
+		case f.Is(1):
+			key = f.Content
+		case f.Is(2):
+			v.read(f.Content)
 		}
 	}
 	return key, v
@@ -110,7 +112,7 @@ func (s *otlpScratch) text(v *value) (string, error) {
 	case 0:
 		return "", nil
 	case valueString:
-		return text(v.content), nil
+		return wire.Text(v.content), nil
 	case valueBool:
 		s.printed = strconv.AppendBool(s.printed, v.bits != 0)
 	case valueInt:
@@ -119,7 +121,7 @@ func (s *otlpScratch) text(v *value) (string, error) {
 		return v.print()
 	}
 	// Should it have to move, what was printed before stays where it is.
-	return text(s.printed[start:]), nil
+	return wire.Text(s.printed[start:]), nil
 }
 
 // print leaves the rarer values to pdata: as the body of the only record of a
@@ -149,7 +151,7 @@ func (v *value) print() (string, error) {
 // name can't be one.
 func (s *otlpScratch) flatten(meta []label, prefix string, pair []byte) ([]label, bool, error) {
 	key, v := readPair(pair)
-	return s.flattenValue(meta, prefix, text(key), &v)
+	return s.flattenValue(meta, prefix, wire.Text(key), &v)
 }
 
 func (s *otlpScratch) flattenValue(meta []label, prefix, name string, v *value) (_ []label, ok bool, err error) {
@@ -166,12 +168,12 @@ func (s *otlpScratch) flattenValue(meta []label, prefix, name string, v *value) 
 		printed, err := s.text(v)
 		return append(meta, label{name, printed}), true, err
 	}
-	f := fields{body: v.content}
-	for f.next() {
-		if !f.is(1) {
+	f := wire.Fields{Body: v.content}
+	for f.Next() {
+		if !f.Is(1) {
 			continue
 		}
-		if meta, ok, err = s.flatten(meta, name, f.content); err != nil || !ok {
+		if meta, ok, err = s.flatten(meta, name, f.Content); err != nil || !ok {
 			return meta, ok, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/invoscope/invoscope/internal/wire"
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -32,26 +33,26 @@ var containerMessage = &message{fields: [17]fieldType{fieldHead: fieldBytes, fie
 func readContainer(body []byte, kind *message) (container, flaw) {
 	c := container{members: fieldMembers}
 	worst, members, libraries := sound, 0, 0
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		worst = max(worst, containerMessage.checkField(&f, 0))
-		switch f.number {
+		switch f.Number {
 		case fieldHead:
 			if c.head == nil {
-				c.head = slices.Clip(f.content) // a second piece mustn't be written over what follows
+				c.head = slices.Clip(f.Content) // a second piece mustn't be written over what follows
 			} else {
-				c.head = append(c.head, f.content...)
+				c.head = append(c.head, f.Content...)
 			}
 		case fieldMembers:
 			members++
 		case fieldLibraries:
-			if f.kind != protowire.BytesType {
+			if f.Kind != protowire.BytesType {
 				worst = noRecord
 			}
 			libraries++
 		}
 	}
-	if f.broken {
+	if f.Broken {
 		return c, noRecord
 	}
 	if members == 0 && libraries > 0 {
@@ -62,19 +63,19 @@ func readContainer(body []byte, kind *message) (container, flaw) {
 
 // countItems is how many records or spans the scopes of a resource hold.
 func (c container) countItems(resource []byte) (n int64) {
-	scopes := fields{body: resource}
-	for scopes.next() {
-		if scopes.is(c.members) {
-			n += countMembers(scopes.content)
+	scopes := wire.Fields{Body: resource}
+	for scopes.Next() {
+		if scopes.Is(c.members) {
+			n += countMembers(scopes.Content)
 		}
 	}
 	return n
 }
 
 func countMembers(scope []byte) (n int64) {
-	items := fields{body: scope}
-	for items.next() {
-		if items.is(fieldMembers) {
+	items := wire.Fields{Body: scope}
+	for items.Next() {
+		if items.Is(fieldMembers) {
 			n++
 		}
 	}

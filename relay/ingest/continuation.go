@@ -71,7 +71,7 @@ func (b *logBatch) continueRecord(e *entry) {
 func begins(e *entry) bool {
 	for i := range e.meta {
 		switch e.meta[i].name {
-		case metaInvocationID, metaLevel, metaTraceID, "severity_number", "severity_text":
+		case correlate.MetaInvocationID, correlate.MetaLevel, correlate.MetaTraceID, "severity_number", "severity_text":
 			return true
 		}
 	}

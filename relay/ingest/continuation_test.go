@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -49,10 +50,10 @@ func TestContinuationLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var ids strings.Builder
 			for _, e := range newFullFixture(t).sends(t, `{a="b"}`, c.lines...) {
-				switch meta(e, metaInvocationID) {
+				switch meta(e, correlate.MetaInvocationID) {
 				case id:
 					ids.WriteByte('i')
-					for name, want := range map[string]string{metaTarget: "Flaky/terminal", metaLevel: "ERROR", metaTraceID: traceOf("acme", id).ID} {
+					for name, want := range map[string]string{correlate.MetaTarget: "Flaky/terminal", correlate.MetaLevel: "ERROR", correlate.MetaTraceID: traceOf("acme", id).ID} {
 						if got := meta(e, name); got != want {
 							t.Errorf("%s: %s is %q, want %q", e.Line, name, got, want)
 						}
@@ -84,7 +85,7 @@ func TestContinuationOfPretty(t *testing.T) {
 	stored := newFullFixture(t).sends(t, `{a="b"}`, lines...)
 	last := stored[len(stored)-1]
 	for name, want := range map[string]string{
-		metaInvocationID: "inv_1bSX5NHO3nPA5xSd1KjNxHe9MVSytWTy14", metaTarget: "Flaky/sometimes", metaErrorCode: "RT0007", metaLevel: "WARN",
+		correlate.MetaInvocationID: "inv_1bSX5NHO3nPA5xSd1KjNxHe9MVSytWTy14", correlate.MetaTarget: "Flaky/sometimes", correlate.MetaErrorCode: "RT0007", correlate.MetaLevel: "WARN",
 	} {
 		if got := meta(last, name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -96,7 +97,9 @@ func TestContinuationInTheNextRequest(t *testing.T) {
 	now := time.Unix(1000, 0)
 	f := newFullFixture(t)
 	f.opts.Now = func() time.Time { return now }
-	continued := func(labels string) bool { return meta(f.sends(t, labels, pushed(frame))[0], metaInvocationID) == id }
+	continued := func(labels string) bool {
+		return meta(f.sends(t, labels, pushed(frame))[0], correlate.MetaInvocationID) == id
+	}
 
 	f.sends(t, `{a="b"}`, pushed(sdkError))
 	if continued(`{a="other"}`) {
@@ -151,7 +154,7 @@ func TestContinuationIsBounded(t *testing.T) {
 		lines = append(lines, pushed(""))
 	}
 	stored := newFullFixture(t).sends(t, `{a="b"}`, lines...)
-	if len(stored) != n+1 || meta(stored[1], metaInvocationID) != id || meta(stored[n], metaInvocationID) != "" {
+	if len(stored) != n+1 || meta(stored[1], correlate.MetaInvocationID) != id || meta(stored[n], correlate.MetaInvocationID) != "" {
 		t.Errorf("%d entries, of which the last has %v", len(stored), stored[len(stored)-1].StructuredMetadata)
 	}
 }
@@ -175,7 +178,7 @@ func TestContinuationOfOTLP(t *testing.T) {
 	}
 	var got []bool
 	for _, e := range f.logs.streams(t)[0].Entries {
-		got = append(got, meta(e, metaInvocationID) == id)
+		got = append(got, meta(e, correlate.MetaInvocationID) == id)
 	}
 	if len(got) != 4 || !got[0] || !got[1] || got[2] || got[3] {
 		t.Errorf("got %v", got)
@@ -197,7 +200,7 @@ func TestTraceIsAskedForOnce(t *testing.T) {
 		pushed("x", push.LabelAdapter{Name: "restate_invocation_id", Value: "nonsense"}))
 	want := []string{"trace-of-" + id, "trace-of-" + other, "trace-of-" + id, "trace-of-" + other, "", "given", "trace-of-" + id, ""}
 	for i, e := range stored {
-		if got := meta(e, metaTraceID); got != want[i] {
+		if got := meta(e, correlate.MetaTraceID); got != want[i] {
 			t.Errorf("%d: got %q, want %q", i, got, want[i])
 		}
 	}

@@ -6,18 +6,6 @@ import (
 	"github.com/invoscope/invoscope/correlate"
 )
 
-// The structured metadata that we add; queries and provisioning depend on these
-// names.
-const (
-	metaInvocationID = "restate_invocation_id"
-	metaRelated      = "restate_related_invocation_ids" // comma-separated
-	metaTarget       = "restate_invocation_target"
-	metaErrorCode    = "restate_error_code"
-	metaRetryCount   = "restate_retry_count"
-	metaLevel        = "level"
-	metaTraceID      = "trace_id" // as Loki names the one of an OTLP record
-)
-
 // label is one label of an entry's structured metadata.
 type label struct{ name, value string }
 
@@ -53,26 +41,26 @@ func (b *logBatch) enrich(e *entry) {
 			continue
 		}
 		switch l.name {
-		case metaInvocationID:
+		case correlate.MetaInvocationID:
 			id = l.value
-		case metaLevel:
+		case correlate.MetaLevel:
 			level = ""
-		case metaTraceID:
+		case correlate.MetaTraceID:
 			traced = true
 		}
 		kept = append(kept, l)
 	}
-	e.meta = appendText(kept, metaInvocationID, facts.InvocationID)
+	e.meta = appendText(kept, correlate.MetaInvocationID, facts.InvocationID)
 	if len(facts.Related) > 0 {
-		e.meta = append(e.meta, label{metaRelated, strings.Join(facts.Related, ",")})
+		e.meta = append(e.meta, label{correlate.MetaRelated, strings.Join(facts.Related, ",")})
 	}
-	e.meta = appendText(e.meta, metaTarget, facts.Target)
-	e.meta = appendText(e.meta, metaErrorCode, facts.ErrorCode)
-	e.meta = appendText(e.meta, metaRetryCount, facts.RetryCount)
-	e.meta = appendText(e.meta, metaLevel, level)
+	e.meta = appendText(e.meta, correlate.MetaTarget, facts.Target)
+	e.meta = appendText(e.meta, correlate.MetaErrorCode, facts.ErrorCode)
+	e.meta = appendText(e.meta, correlate.MetaRetryCount, facts.RetryCount)
+	e.meta = appendText(e.meta, correlate.MetaLevel, level)
 	if !traced && id != "" && b.in.opts.TraceOf != nil {
 		if t := b.traceOf(id); t.Until == 0 || e.time <= t.Until {
-			e.meta = appendText(e.meta, metaTraceID, t.ID)
+			e.meta = appendText(e.meta, correlate.MetaTraceID, t.ID)
 		}
 	}
 }
@@ -80,15 +68,15 @@ func (b *logBatch) enrich(e *entry) {
 // replaces reports whether the facts say what a label of the sender does.
 func replaces(facts *correlate.Facts, name string) bool {
 	switch name {
-	case metaInvocationID:
+	case correlate.MetaInvocationID:
 		return facts.InvocationID != ""
-	case metaRelated:
+	case correlate.MetaRelated:
 		return len(facts.Related) > 0
-	case metaTarget:
+	case correlate.MetaTarget:
 		return facts.Target != ""
-	case metaErrorCode:
+	case correlate.MetaErrorCode:
 		return facts.ErrorCode != ""
-	case metaRetryCount:
+	case correlate.MetaRetryCount:
 		return facts.RetryCount != ""
 	}
 	return false

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -29,7 +30,7 @@ func FuzzPush(f *testing.F) {
 	}
 	f.Add(raw)
 	raw, err = (&push.PushRequest{Streams: []push.Stream{{Labels: `{a="b"}`, Entries: []push.Entry{
-		pushed(sdkError), pushed(frame), pushed("    restate.invocation.target: A/b"), pushed("x", push.LabelAdapter{Name: metaTraceID, Value: "1"}), pushed(frame),
+		pushed(sdkError), pushed(frame), pushed("    restate.invocation.target: A/b"), pushed("x", push.LabelAdapter{Name: correlate.MetaTraceID, Value: "1"}), pushed(frame),
 	}}}}).Marshal()
 	if err != nil {
 		f.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/otlptranslator"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/invoscope/invoscope/internal/wire"
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -77,21 +78,21 @@ var errNotPush = fault.New(fault.Invalid, "the request is not a push.PushRequest
 // push reads a push.PushRequest. What it keeps of it are references.
 func (b *logBatch) push(body []byte) error {
 	streams := 0
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.number != fieldStreams:
-		case f.kind != protowire.BytesType:
+		case f.Number != fieldStreams:
+		case f.Kind != protowire.BytesType:
 			return errNotPush
 		default:
 			streams++
-			if err := b.pushStream(f.content); err != nil {
+			if err := b.pushStream(f.Content); err != nil {
 				return err
 			}
 		}
 	}
 	switch {
-	case f.broken:
+	case f.Broken:
 		return errNotPush
 	case streams == 0:
 		return fault.New(fault.Unprocessable, "error at least one valid stream is required for ingestion")
@@ -103,18 +104,18 @@ func (b *logBatch) push(body []byte) error {
 func (b *logBatch) pushStream(body []byte) error {
 	var sent []byte
 	entries := int64(0)
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.is(fieldLabels):
-			sent = f.content
-		case f.is(fieldEntries):
+		case f.Is(fieldLabels):
+			sent = f.Content
+		case f.Is(fieldEntries):
 			entries++
-		case f.number == fieldLabels || f.number == fieldEntries:
+		case f.Number == fieldLabels || f.Number == fieldEntries:
 			return errNotPush
 		}
 	}
-	if f.broken {
+	if f.Broken {
 		return errNotPush
 	}
 	if entries == 0 {
@@ -129,12 +130,12 @@ func (b *logBatch) pushStream(body []byte) error {
 	}
 	b.begin(s.labels)
 	previous := int64(noTime)
-	f = fields{body: body}
-	for f.next() {
-		if !f.is(fieldEntries) {
+	f = wire.Fields{Body: body}
+	for f.Next() {
+		if !f.Is(fieldEntries) {
 			continue
 		}
-		e, err := b.pushEntry(f.content)
+		e, err := b.pushEntry(f.Content)
 		if err != nil {
 			return err
 		}
@@ -194,23 +195,23 @@ func (b *logBatch) following(previous int64) int64 {
 // pushEntry reads an entry, which is valid until the next one is read.
 func (b *logBatch) pushEntry(body []byte) (*entry, error) {
 	b.entry = entry{time: noTime, meta: b.meta[:0]}
-	f := fields{body: body}
-	for f.next() {
-		if f.number > fieldMetadata {
+	f := wire.Fields{Body: body}
+	for f.Next() {
+		if f.Number > fieldMetadata {
 			continue
 		}
-		if f.kind != protowire.BytesType {
+		if f.Kind != protowire.BytesType {
 			return nil, errNotPush
 		}
 		ok := true
-		switch f.number {
+		switch f.Number {
 		case fieldTimestamp:
-			b.entry.time, ok = readTimestamp(f.content)
+			b.entry.time, ok = readTimestamp(f.Content)
 		case fieldLine:
-			b.entry.line = text(f.content)
+			b.entry.line = wire.Text(f.Content)
 		case fieldMetadata:
 			var l label
-			if l, ok = readLabel(f.content); len(b.entry.meta) <= maxMetadata { // one more is too many
+			if l, ok = readLabel(f.Content); len(b.entry.meta) <= maxMetadata { // one more is too many
 				b.entry.meta = append(b.entry.meta, l)
 			}
 		}
@@ -219,25 +220,25 @@ func (b *logBatch) pushEntry(body []byte) (*entry, error) {
 		}
 	}
 	b.meta = b.entry.meta
-	if f.broken {
+	if f.Broken {
 		return nil, errNotPush
 	}
 	return &b.entry, nil
 }
 
 func readLabel(body []byte) (l label, ok bool) {
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.is(fieldName):
-			l.name = text(f.content)
-		case f.is(fieldValue):
-			l.value = text(f.content)
-		case f.number == fieldName || f.number == fieldValue:
+		case f.Is(fieldName):
+			l.name = wire.Text(f.Content)
+		case f.Is(fieldValue):
+			l.value = wire.Text(f.Content)
+		case f.Number == fieldName || f.Number == fieldValue:
 			return l, false
 		}
 	}
-	return l, !f.broken
+	return l, !f.Broken
 }
 
 // The range that google.protobuf.Timestamp has by its definition: from the year 1
@@ -253,18 +254,18 @@ const (
 // is encoded that nobody has set.
 func readTimestamp(body []byte) (nanos int64, ok bool) {
 	var seconds int64
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.number == fieldSeconds && f.kind == protowire.VarintType:
-			seconds = int64(f.value) // two's complement
-		case f.number == fieldNanos && f.kind == protowire.VarintType:
-			nanos = int64(int32(f.value)) // two's complement
-		case f.number == fieldSeconds || f.number == fieldNanos:
+		case f.Number == fieldSeconds && f.Kind == protowire.VarintType:
+			seconds = int64(f.Value) // two's complement
+		case f.Number == fieldNanos && f.Kind == protowire.VarintType:
+			nanos = int64(int32(f.Value)) // two's complement
+		case f.Number == fieldSeconds || f.Number == fieldNanos:
 			return 0, false
 		}
 	}
-	if f.broken || seconds < minSeconds || seconds >= maxSeconds || nanos < 0 || nanos >= int64(time.Second) {
+	if f.Broken || seconds < minSeconds || seconds >= maxSeconds || nanos < 0 || nanos >= int64(time.Second) {
 		return 0, false
 	}
 	const first, last = math.MinInt64 / int64(time.Second), math.MaxInt64 / int64(time.Second)

@@ -7,6 +7,9 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/correlate"
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // indexAttributes are the resource attributes that become stream labels: the
@@ -26,19 +29,19 @@ var indexAttributes = map[string]bool{
 // would: some resource attributes become labels, every other attribute structured
 // metadata, the body the line. What it keeps of the request are references.
 func (b *logBatch) otlpLogs(body []byte) error {
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.number != 1: // resource_logs
-		case f.kind != protowire.BytesType:
+		case f.Number != 1: // resource_logs
+		case f.Kind != protowire.BytesType:
 			return errNotOTLP
 		default:
-			if err := b.resourceLogs(f.content); err != nil {
+			if err := b.resourceLogs(f.Content); err != nil {
 				return err
 			}
 		}
 	}
-	if f.broken {
+	if f.Broken {
 		return errNotOTLP
 	}
 	return nil
@@ -65,10 +68,10 @@ func (b *logBatch) resourceLogs(body []byte) error {
 		return nil
 	}
 	b.begin(s.labels)
-	f := fields{body: body}
-	for f.next() {
-		if f.is(c.members) {
-			if err := b.scopeLogs(f.content); err != nil {
+	f := wire.Fields{Body: body}
+	for f.Next() {
+		if f.Is(c.members) {
+			if err := b.scopeLogs(f.Content); err != nil {
 				return err
 			}
 		}
@@ -81,19 +84,19 @@ func (b *logBatch) resourceLogs(body []byte) error {
 func (b *logBatch) resourceStream(resource []byte) (stream, reason, error) {
 	o := &b.otlp
 	o.index, o.shared, o.key = o.index[:0], o.shared[:0], append(o.key[:0], 0) // unlike any labels that are sent
-	f := fields{body: resource}
-	for f.next() {
-		if !f.is(1) { // attributes
+	f := wire.Fields{Body: resource}
+	for f.Next() {
+		if !f.Is(1) { // attributes
 			continue
 		}
-		key, v := readPair(f.content)
+		key, v := readPair(f.Content)
 		into := &o.shared
-		if indexAttributes[text(key)] {
+		if indexAttributes[wire.Text(key)] {
 			into = &o.index
 		}
 		var ok bool
 		var err error
-		if *into, ok, err = o.flattenValue(*into, "", text(key), &v); err != nil || !ok {
+		if *into, ok, err = o.flattenValue(*into, "", wire.Text(key), &v); err != nil || !ok {
 			return stream{}, reasonAttribute, err
 		}
 	}
@@ -101,7 +104,7 @@ func (b *logBatch) resourceStream(resource []byte) (stream, reason, error) {
 		// Neither byte is in any UTF-8 text.
 		o.key = append(append(append(append(o.key, l.name...), 0xfe), l.value...), 0xff)
 	}
-	if s, ok := b.in.streams.Get(labelsKey{b.tenant, text(o.key)}); ok {
+	if s, ok := b.in.streams.Get(labelsKey{b.tenant, wire.Text(o.key)}); ok {
 		return s, reason{}, nil
 	}
 	key := labelsKey{b.tenant, string(o.key)} // outlives the request
@@ -137,10 +140,10 @@ func (b *logBatch) scopeLogs(body []byte) error {
 		return nil
 	}
 	o.previous, o.dated = noTime, false
-	f := fields{body: body}
-	for f.next() {
-		if f.is(fieldMembers) {
-			if err := b.record(f.content); err != nil {
+	f := wire.Fields{Body: body}
+	for f.Next() {
+		if f.Is(fieldMembers) {
+			if err := b.record(f.Content); err != nil {
 				return err
 			}
 		}
@@ -152,23 +155,23 @@ func (b *logBatch) scopeLogs(body []byte) error {
 func (o *otlpScratch) addScope(scope []byte) (ok bool, err error) {
 	var name, version []byte
 	var dropped uint64
-	f := fields{body: scope}
-	for f.next() {
-		switch f.number {
+	f := wire.Fields{Body: scope}
+	for f.Next() {
+		switch f.Number {
 		case 1:
-			name = f.content
+			name = f.Content
 		case 2:
-			version = f.content
+			version = f.Content
 		case 3:
-			if o.shared, ok, err = o.flatten(o.shared, "", f.content); err != nil || !ok {
+			if o.shared, ok, err = o.flatten(o.shared, "", f.Content); err != nil || !ok {
 				return ok, err
 			}
 		case 4:
-			dropped = uint64(uint32(f.value)) // as decoders do
+			dropped = uint64(uint32(f.Value)) // as decoders do
 		}
 	}
-	o.shared = appendText(o.shared, "scope_name", text(name))
-	o.shared = appendText(o.shared, "scope_version", text(version))
+	o.shared = appendText(o.shared, "scope_name", wire.Text(name))
+	o.shared = appendText(o.shared, "scope_version", wire.Text(version))
 	o.shared = o.appendNumber(o.shared, "scope_dropped_attributes_count", dropped)
 	return true, nil
 }
@@ -194,15 +197,15 @@ func (b *logBatch) record(body []byte) error {
 	o := &b.otlp
 	meta := b.meta[:0]
 	var r logRecord
-	f := fields{body: body}
-	for f.next() {
-		if f.number != 6 { // attributes
+	f := wire.Fields{Body: body}
+	for f.Next() {
+		if f.Number != 6 { // attributes
 			r.set(&f)
 			continue
 		}
 		var ok bool
 		var err error
-		if meta, ok, err = o.flatten(meta, "", f.content); err != nil || !ok {
+		if meta, ok, err = o.flatten(meta, "", f.Content); err != nil || !ok {
 			b.refused.add(reasonAttribute, 1, nil)
 			return err
 		}
@@ -216,26 +219,26 @@ func (b *logBatch) record(body []byte) error {
 	return b.add(&b.entry)
 }
 
-func (r *logRecord) set(f *fields) {
-	switch f.number {
+func (r *logRecord) set(f *wire.Fields) {
+	switch f.Number {
 	case 1:
-		r.time = f.value
+		r.time = f.Value
 	case 2:
-		r.severity = uint64(int32(f.value)) // an enum is signed
+		r.severity = uint64(int32(f.Value)) // an enum is signed
 	case 3:
-		r.severityText = f.content
+		r.severityText = f.Content
 	case recordBody:
-		r.body.read(f.content)
+		r.body.read(f.Content)
 	case 7:
-		r.dropped = uint64(uint32(f.value)) // as decoders do
+		r.dropped = uint64(uint32(f.Value)) // as decoders do
 	case 8:
-		r.flags = f.value
+		r.flags = f.Value
 	case 9:
-		r.traceID = f.content
+		r.traceID = f.Content
 	case 10:
-		r.spanID = f.content
+		r.spanID = f.Content
 	case 11:
-		r.observed = f.value
+		r.observed = f.Value
 	}
 }
 
@@ -244,10 +247,10 @@ func (o *otlpScratch) appendRecord(meta []label, r *logRecord) []label {
 		meta = o.appendNumber(meta, "observed_timestamp", r.observed)
 	}
 	meta = o.appendNumber(meta, "severity_number", r.severity)
-	meta = appendText(meta, "severity_text", text(r.severityText))
+	meta = appendText(meta, "severity_text", wire.Text(r.severityText))
 	meta = o.appendNumber(meta, "dropped_attributes_count", r.dropped)
 	meta = o.appendNumber(meta, "flags", r.flags)
-	meta = o.appendID(meta, "trace_id", r.traceID, traceIDSize)
+	meta = o.appendID(meta, correlate.MetaTraceID, r.traceID, traceIDSize)
 	return o.appendID(meta, "span_id", r.spanID, spanIDSize)
 }
 
@@ -257,7 +260,7 @@ func (o *otlpScratch) appendNumber(meta []label, name string, number uint64) []l
 	}
 	start := len(o.printed)
 	o.printed = strconv.AppendUint(o.printed, number, 10)
-	return append(meta, label{name, text(o.printed[start:])})
+	return append(meta, label{name, wire.Text(o.printed[start:])})
 }
 
 // appendID leaves out an id that is none; see LogRecord.trace_id.
@@ -267,7 +270,7 @@ func (o *otlpScratch) appendID(meta []label, name string, id []byte, size int) [
 	}
 	start := len(o.printed)
 	o.printed = hex.AppendEncode(o.printed, id)
-	return append(meta, label{name, text(o.printed[start:])})
+	return append(meta, label{name, wire.Text(o.printed[start:])})
 }
 
 // recordTime is when the record says it happened. One that doesn't say stands

@@ -4,6 +4,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // A message says what fields a kind of OTLP message has, as far as a decoder
@@ -100,34 +102,34 @@ func (m *message) checkAt(body []byte, depth int) flaw {
 		}
 	}
 	worst := sound
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		if worst = max(worst, m.checkField(&f, depth)); worst >= tooDeep {
 			return worst
 		}
 	}
-	if f.broken {
+	if f.Broken {
 		return noRecord
 	}
 	return worst
 }
 
 // checkField does the same for a field of the message.
-func (m *message) checkField(f *fields, depth int) flaw {
-	if f.number >= int32(len(m.fields)) {
+func (m *message) checkField(f *wire.Fields, depth int) flaw {
+	if f.Number >= int32(len(m.fields)) {
 		return sound
 	}
-	t := &m.fields[f.number]
+	t := &m.fields[f.Number]
 	switch {
 	case !t.known:
 		return sound
-	case t.kind != f.kind:
+	case t.kind != f.Kind:
 		return noRecord
 	case t.of != nil:
-		return t.of.checkAt(f.content, depth)
-	case t.text && !utf8.Valid(f.content):
+		return t.of.checkAt(f.Content, depth)
+	case t.text && !utf8.Valid(f.Content):
 		return badText
-	case t.id > 0 && len(f.content) != 0 && len(f.content) != t.id:
+	case t.id > 0 && len(f.Content) != 0 && len(f.Content) != t.id:
 		return badID
 	}
 	return sound

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/invoscope/invoscope/internal/wire"
 	"github.com/invoscope/invoscope/relay/queue"
 )
 
@@ -75,19 +76,19 @@ func (b *spanBatch) store(ctx context.Context, tenant string, body []byte) error
 }
 
 func (b *spanBatch) request(body []byte) error {
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.number != 1: // resource_spans
-		case f.kind != protowire.BytesType:
+		case f.Number != 1: // resource_spans
+		case f.Kind != protowire.BytesType:
 			return errNotOTLP
 		default:
-			if err := b.resourceSpans(f.content); err != nil {
+			if err := b.resourceSpans(f.Content); err != nil {
 				return err
 			}
 		}
 	}
-	if f.broken {
+	if f.Broken {
 		return errNotOTLP
 	}
 	return nil
@@ -109,15 +110,15 @@ func (b *spanBatch) resourceSpans(body []byte) error {
 	b.copyHead(c.head, 1)
 	b.buf = append(b.buf, b.tenantTag...)
 	b.buf.end(head)
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.is(c.members):
-			if err := b.scopeSpans(f.content); err != nil {
+		case f.Is(c.members):
+			if err := b.scopeSpans(f.Content); err != nil {
 				return err
 			}
-		case f.is(fieldSchema):
-			b.buf = append(b.buf, body[f.start:f.pos]...)
+		case f.Is(fieldSchema):
+			b.buf = append(b.buf, body[f.Start:f.Pos]...)
 		}
 	}
 	b.buf.end(mark)
@@ -130,10 +131,10 @@ func (b *spanBatch) resourceSpans(body []byte) error {
 // copyHead copies a Resource or a scope, whose attributes have a number, without
 // those that name a tenant.
 func (b *spanBatch) copyHead(head []byte, attributes int32) {
-	f := fields{body: head}
-	for f.next() {
-		if !f.is(attributes) || !b.namesTenant(f.content) {
-			b.buf = append(b.buf, head[f.start:f.pos]...)
+	f := wire.Fields{Body: head}
+	for f.Next() {
+		if !f.Is(attributes) || !b.namesTenant(f.Content) {
+			b.buf = append(b.buf, head[f.Start:f.Pos]...)
 		}
 	}
 }
@@ -164,15 +165,15 @@ func (b *spanBatch) scopeSpans(body []byte) error {
 		b.copyHead(c.head, 3)
 		b.buf.end(head)
 	}
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case f.is(fieldMembers):
-			if err := b.span(f.content); err != nil {
+		case f.Is(fieldMembers):
+			if err := b.span(f.Content); err != nil {
 				return err
 			}
-		case f.is(fieldSchema):
-			b.buf = append(b.buf, body[f.start:f.pos]...)
+		case f.Is(fieldSchema):
+			b.buf = append(b.buf, body[f.Start:f.Pos]...)
 		}
 	}
 	b.buf.end(mark)
@@ -198,26 +199,26 @@ func (b *spanBatch) span(body []byte) error {
 	var traceID, spanID []byte
 	var ended uint64 // or began, when that is later
 	worst, copied := sound, 0
-	f := fields{body: body}
-	for f.next() {
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		if worst = max(worst, spanMessage.checkField(&f, 0)); worst >= tooDeep {
 			return worst.fatal()
 		}
-		switch f.number {
+		switch f.Number {
 		case spanTraceID:
-			traceID = f.content
+			traceID = f.Content
 		case spanSpanID:
-			spanID = f.content
+			spanID = f.Content
 		case spanStart, spanEnd:
-			ended = max(ended, f.value)
+			ended = max(ended, f.Value)
 		case spanAttributes:
-			if b.namesTenant(f.content) {
-				b.buf = append(b.buf, body[copied:f.start]...)
-				copied = f.pos
+			if b.namesTenant(f.Content) {
+				b.buf = append(b.buf, body[copied:f.Start]...)
+				copied = f.Pos
 			}
 		}
 	}
-	if f.broken {
+	if f.Broken {
 		return errNotOTLP
 	}
 	why := reason{}

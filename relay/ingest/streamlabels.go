@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 
+	"github.com/invoscope/invoscope/internal/wire"
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -21,7 +22,7 @@ type stream struct {
 
 // sentStream returns the stream of a Loki sender by its labels.
 func (in *Ingest) sentStream(tenant string, sent []byte) (stream, error) {
-	if s, ok := in.streams.Get(labelsKey{tenant, text(sent)}); ok {
+	if s, ok := in.streams.Get(labelsKey{tenant, wire.Text(sent)}); ok {
 		return s, nil
 	}
 	if len(sent) > maxLabelsBytes {

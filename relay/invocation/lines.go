@@ -19,12 +19,8 @@ import (
 	"github.com/invoscope/invoscope/correlate/index"
 )
 
-// The structured metadata that ingest adds, or that comes with OTLP logs.
-const (
-	metaInvocation = "restate_invocation_id"
-	metaTrace      = "trace_id"
-	metaSpan       = "span_id"
-)
+// metaSpan is the structured metadata in which Loki has the span of an OTLP record.
+const metaSpan = "span_id"
 
 const (
 	// linesPerRequest is how many lines Loki is asked for at once. It has to be
@@ -66,7 +62,7 @@ func selector(tenantKey, tenant string) string { return "{" + tenantKey + "=`" +
 // of the traces. Ids have no characters that mean something to LogQL.
 func lineQuery(selector string, ids []correlate.InvocationID, traces []index.TraceID) string {
 	var b strings.Builder
-	b.WriteString(selector + " | " + metaInvocation + "=~`")
+	b.WriteString(selector + " | " + correlate.MetaInvocationID + "=~`")
 	for i, id := range ids {
 		if i > 0 {
 			b.WriteByte('|')
@@ -76,7 +72,7 @@ func lineQuery(selector string, ids []correlate.InvocationID, traces []index.Tra
 	b.WriteByte('`')
 	for i, id := range traces {
 		if i == 0 {
-			b.WriteString(" or " + metaTrace + "=~`")
+			b.WriteString(" or " + correlate.MetaTraceID + "=~`")
 		} else {
 			b.WriteByte('|')
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/grafana"
 	"github.com/invoscope/invoscope/relay/fault"
@@ -35,7 +36,7 @@ func (a *API) Links(w http.ResponseWriter, r *http.Request, tenant string) error
 func (a *API) links(tenant string, rec *index.Record) (links Links, err error) {
 	explore := grafana.Explore{URL: a.opts.GrafanaURL, Tenant: tenant}
 	from, to := a.extent(rec)
-	lines := selector(a.opts.TenantKey, tenant) + " | " + metaInvocation + "=`" + rec.ID.String() + "`"
+	lines := selector(a.opts.TenantKey, tenant) + " | " + correlate.MetaInvocationID + "=`" + rec.ID.String() + "`"
 	if links.Logs, err = explore.Logs(lines, timeOf(from), timeOf(to)); err != nil {
 		return links, err
 	}

@@ -174,7 +174,7 @@ func ownerOf(e *Event) string {
 		if id := e.Log.Metadata["owner"]; id != "" {
 			return id
 		}
-		return e.Log.Metadata[metaInvocation]
+		return e.Log.Metadata[correlate.MetaInvocationID]
 	}
 	if id, ok := e.Span.Attributes[idAttribute].(string); ok {
 		return id

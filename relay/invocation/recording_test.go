@@ -135,7 +135,7 @@ func (w *world) log(labels string, at time.Time, line string, meta map[string]st
 	var facts correlate.Facts
 	facts.Extract(line)
 	all := map[string]string{
-		metaInvocation: facts.InvocationID, "restate_related_invocation_ids": strings.Join(facts.Related, ","),
+		correlate.MetaInvocationID: facts.InvocationID, "restate_related_invocation_ids": strings.Join(facts.Related, ","),
 		"restate_invocation_target": facts.Target, "level": facts.Level,
 	}
 	maps.Copy(all, meta)

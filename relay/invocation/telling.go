@@ -177,11 +177,11 @@ func (s *span) position() position {
 // lineOwner says whose a line is, and what that is to the timeline: "" if the line
 // isn't told. A line names its invocation, or a span of a trace.
 func (t *telling) lineOwner(l *line) (owner correlate.InvocationID, relation string) {
-	if id, err := correlate.ParseInvocationID(l.meta[metaInvocation]); err == nil {
+	if id, err := correlate.ParseInvocationID(l.meta[correlate.MetaInvocationID]); err == nil {
 		return id, t.cast.members[id]
 	}
 	var traceID index.TraceID
-	if !parseHex(traceID[:], l.meta[metaTrace]) || t.traces[traceID] == nil {
+	if !parseHex(traceID[:], l.meta[correlate.MetaTraceID]) || t.traces[traceID] == nil {
 		return none, ""
 	}
 	tr := t.traces[traceID]

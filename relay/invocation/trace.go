@@ -3,6 +3,7 @@ package invocation
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/internal/wire"
 )
 
 // idAttribute is where a span carries its invocation's id.
@@ -107,23 +109,17 @@ const (
 // the trace.
 func decodeTrace(body []byte) (traces ptrace.Traces, partial bool, err error) {
 	var data []byte
-	for len(body) > 0 {
-		number, kind, n := protowire.ConsumeTag(body)
-		if n < 0 {
-			return traces, false, fmt.Errorf("decode Tempo's answer: %w", protowire.ParseError(n))
-		}
-		body = body[n:]
-		if n = protowire.ConsumeFieldValue(number, kind, body); n < 0 {
-			return traces, false, fmt.Errorf("decode Tempo's answer: %w", protowire.ParseError(n))
-		}
+	f := wire.Fields{Body: body}
+	for f.Next() {
 		switch {
-		case number == responseTrace && kind == protowire.BytesType:
-			data, _ = protowire.ConsumeBytes(body)
-		case number == responseStatus && kind == protowire.VarintType:
-			status, _ := protowire.ConsumeVarint(body)
-			partial = status != 0
+		case f.Is(responseTrace):
+			data = f.Content
+		case f.Number == responseStatus && f.Kind == protowire.VarintType:
+			partial = f.Value != 0
 		}
-		body = body[n:]
+	}
+	if f.Broken {
+		return traces, false, errors.New("decode Tempo's answer: it is no message")
 	}
 	if traces, err = (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(data); err != nil {
 		return traces, false, fmt.Errorf("decode a trace: %w", err)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/relay/invocation"
 )
 
@@ -198,8 +199,8 @@ func (s *story) target() string {
 		}
 	}
 	for _, e := range s.events {
-		if e.Log != nil && e.Log.Metadata["restate_invocation_target"] != "" {
-			return e.Log.Metadata["restate_invocation_target"]
+		if e.Log != nil && e.Log.Metadata[correlate.MetaTarget] != "" {
+			return e.Log.Metadata[correlate.MetaTarget]
 		}
 	}
 	return "(target not known)"

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/relay/invocation"
 )
 
@@ -76,7 +77,7 @@ func readRecord(log *invocation.LogEvent, self string) record {
 		r.says = saysInvoked
 	}
 	if r.code == "" {
-		r.code = log.Metadata["restate_error_code"]
+		r.code = log.Metadata[correlate.MetaErrorCode]
 	}
 	return r
 }
