@@ -113,7 +113,7 @@ func (x *Index) oldest(ctx context.Context, tenants []string, from int64) (int64
 	for _, tenant := range tenants {
 		for o := range outcomes {
 			prefix := outcomePrefix(o)
-			keys, err := x.store.Scan(ctx, tenant, append(bytes.Clone(prefix), begin[:]...), after(prefix), 1, false)
+			keys, err := x.store.Scan(ctx, tenant, Range{From: append(bytes.Clone(prefix), begin[:]...), To: after(prefix), Limit: 1})
 			if err != nil {
 				return 0, fmt.Errorf("read the invocation index: %w", err)
 			}
@@ -135,7 +135,7 @@ func (x *Index) forget(ctx context.Context, tenant string, before int64, reason 
 		putMillis(end[:], before)
 		from, to := prefix, append(bytes.Clone(prefix), end[:]...)
 		for {
-			keys, err := x.store.Scan(ctx, tenant, from, to, updateRecords, false)
+			keys, err := x.store.Scan(ctx, tenant, Range{From: from, To: to, Limit: updateRecords})
 			if err != nil {
 				return n, fmt.Errorf("read the invocation index: %w", err)
 			}

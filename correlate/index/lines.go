@@ -232,8 +232,8 @@ func (b *Batch) freed(r *Record, e *entry, _ string) { r.Freed = max(r.Freed, e.
 func (b *Batch) completed(r *Record, e *entry, _ string) { r.Completed = max(r.Completed, e.time) }
 
 // answered reads the response that waits at the ingress: `'id': Success` or
-// `'id': Failure([402] message)`. Other invocations' callers are answered in the
-// same way before they end, when a promise of theirs is completed.
+// `'id': Failure([402] message)`. What is sent to another invocation isn't read: it
+// may also be of a promise, long before the end.
 func (b *Batch) answered(r *Record, e *entry, rest string) {
 	_, result, _ := strings.Cut(rest, "': ")
 	switch {

@@ -145,7 +145,7 @@ type keyRange struct {
 // peek returns the next spot.
 func (r *keyRange) peek(ctx context.Context) (s spot, ok bool, err error) {
 	if len(r.keys) == 0 && !r.done {
-		if r.keys, err = r.store.Scan(ctx, r.tenant, r.from, r.to, scanKeys, true); err != nil {
+		if r.keys, err = r.store.Scan(ctx, r.tenant, Range{From: r.from, To: r.to, Limit: scanKeys, Reverse: true}); err != nil {
 			return spot{}, false, err
 		}
 		if r.done = len(r.keys) < scanKeys; !r.done {

@@ -221,11 +221,10 @@ func (r *Record) mainTrace() (main Trace) {
 func (r *Record) Gaps() []string {
 	gaps := []string{}
 	outcome := r.Outcome()
-	run := max(r.Started, r.Begun)
-	if run == 0 {
+	if r.Started == 0 && r.Begun == 0 {
 		gaps = append(gaps, "start")
 	}
-	if outcome.Final() && (r.Ended.Value == Unknown || r.Ended.Time < run) {
+	if outcome.Final() && !r.inRun(r.Ended.Time) {
 		gaps = append(gaps, "end")
 	}
 	if r.MoreAttempts || outcome == Succeeded && len(r.Attempts) == 0 {

@@ -132,7 +132,7 @@ func (c *calleeSearch) spans(ctx context.Context) error {
 		from := append([]byte{familyCallee}, span[:]...)
 		to := after(from)
 		for {
-			keys, err := c.x.store.Scan(ctx, c.tenant, from, to, calleePage, false)
+			keys, err := c.x.store.Scan(ctx, c.tenant, Range{From: from, To: to, Limit: calleePage})
 			if err != nil {
 				return fmt.Errorf("read the invocation index: %w", err)
 			}

@@ -125,14 +125,12 @@ func (r *Reopening) Get(ctx context.Context, tenant string, key []byte) ([]byte,
 }
 
 // Scan implements [Store].
-//
-//nolint:revive // the interface has as many arguments
-func (r *Reopening) Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
+func (r *Reopening) Scan(ctx context.Context, tenant string, of Range) ([][]byte, error) {
 	s, err := r.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := s.Scan(ctx, tenant, from, to, limit, reverse)
+	keys, err := s.Scan(ctx, tenant, of)
 	r.judge(s, err)
 	return keys, err
 }

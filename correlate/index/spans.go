@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"math"
 	"strings"
 
@@ -258,7 +259,7 @@ func (s *span) tellEnd(r *Record, at int64) {
 func (r *Record) state(at int64, o Outcome) { r.ended(&r.State, at, o) }
 
 func (r *Record) ended(fact *At[Outcome], at int64, o Outcome) {
-	latest(fact, At[Outcome]{at, o}, func(a, b Outcome) int { return int(a) - int(b) })
+	latest(fact, At[Outcome]{at, o}, cmp.Compare[Outcome])
 }
 
 func (r *Record) failed(at int64, status, message string) {

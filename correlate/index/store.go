@@ -19,10 +19,8 @@ type Store interface {
 	Update(ctx context.Context, tenant string, keys [][]byte, change func(values [][]byte, w *Writes) error) error
 	// Get returns the value of a key, or nil. An empty value isn't nil.
 	Get(ctx context.Context, tenant string, key []byte) ([]byte, error)
-	// Scan returns at most limit keys k with from <= k < to, in ascending order, or
-	// in descending order if reverse is set. from and to are of the same family; to
-	// may also be the byte after the family's.
-	Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error)
+	// Scan returns the keys of a range.
+	Scan(ctx context.Context, tenant string, r Range) ([][]byte, error)
 	// Tenants returns the tenants that have keys, by name, and perhaps some that had.
 	Tenants(ctx context.Context) ([]string, error)
 	// Sync returns once all that was written survives a loss of power, or as much of
@@ -35,6 +33,15 @@ type Store interface {
 	// store is used as ever.
 	Compact(ctx context.Context) error
 	Close() error
+}
+
+// Range is at most Limit keys k with From <= k < To, in ascending order, or in descending
+// order if Reverse is set. From and To are of the same family; To may also be the byte
+// after the family's.
+type Range struct {
+	From, To []byte
+	Limit    int
+	Reverse  bool
 }
 
 // Writes is what an update does. A key that is both deleted and set is set. It keeps

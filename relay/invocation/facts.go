@@ -1,7 +1,6 @@
 package invocation
 
 import (
-	"encoding/hex"
 	"time"
 
 	"github.com/invoscope/invoscope/correlate"
@@ -35,7 +34,7 @@ func facts(r *index.Record, rel *index.Relations) Invocation {
 		i.Ended = &at
 	}
 	for _, t := range r.Traces {
-		i.Traces = append(i.Traces, Trace{ID: hex.EncodeToString(t.ID[:]), From: timeOf(t.From), To: timeOf(t.To), Main: t.Main})
+		i.Traces = append(i.Traces, Trace{ID: t.ID.String(), From: timeOf(t.From), To: timeOf(t.To), Main: t.Main})
 	}
 	if rel.Caller != nil {
 		i.Caller = rel.Caller.String()

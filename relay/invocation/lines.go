@@ -76,7 +76,7 @@ func lineQuery(selector string, ids []correlate.InvocationID, traces []index.Tra
 		} else {
 			b.WriteByte('|')
 		}
-		b.WriteString(hex.EncodeToString(id[:]))
+		b.WriteString(id.String())
 	}
 	if len(traces) > 0 {
 		b.WriteByte('`')

@@ -1,7 +1,6 @@
 package invocation
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -44,7 +43,7 @@ func (a *API) links(tenant string, rec *index.Record) (links Links, err error) {
 	slices.SortStableFunc(traces, func(x, y index.Trace) int { return int(max(-1, min(1, y.From-x.From))) })
 	links.Traces = []string{}
 	for _, t := range traces {
-		link, err := explore.Trace(hex.EncodeToString(t.ID[:]), timeOf(t.From-int64(pad)), timeOf(min(t.To, lastTime)+int64(pad)))
+		link, err := explore.Trace(t.ID.String(), timeOf(t.From-int64(pad)), timeOf(min(t.To, lastTime)+int64(pad)))
 		if err != nil {
 			return links, err
 		}

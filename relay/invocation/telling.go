@@ -110,7 +110,7 @@ func (t *telling) addGap(format string, args ...any) {
 func (t *telling) readTraces(ctx context.Context) error {
 	left := room{spans: maxSpans, bytes: maxAnswer}
 	for _, r := range t.cast.traces {
-		id := hex.EncodeToString(r.id[:])
+		id := r.id.String()
 		if left.spans == 0 || left.bytes == 0 {
 			t.addGap("trace %s: there was no room to read it", id)
 			continue
@@ -157,7 +157,7 @@ func (t *telling) takeSpans(tr *trace) {
 		}
 	}
 	if lost > 0 {
-		t.addGap("trace %s: %d of its spans aren't shown, because whose they are isn't known", hex.EncodeToString(tr.id[:]), lost)
+		t.addGap("trace %s: %d of its spans aren't shown, because whose they are isn't known", tr.id.String(), lost)
 	}
 }
 
@@ -171,7 +171,7 @@ func (t *telling) relation(owner correlate.InvocationID, ours bool) string {
 }
 
 func (s *span) position() position {
-	return position{s.start, rankSpan, hex.EncodeToString(s.trace[:]) + hex.EncodeToString(s.id[:])}
+	return position{s.start, rankSpan, s.trace.String() + s.id.String()}
 }
 
 // lineOwner says whose a line is, and what that is to the timeline: "" if the line

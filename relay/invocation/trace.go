@@ -2,7 +2,6 @@ package invocation
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -74,7 +73,7 @@ type room struct{ spans, bytes int }
 // is errNotThere when Tempo has no span of it.
 func (a *API) readTrace(ctx context.Context, tenant string, r traceRange, left room) (*trace, error) {
 	body, err := ask(ctx, a.opts.Tempo, tenant, question{
-		path: "/api/v2/traces/" + hex.EncodeToString(r.id[:]),
+		path: "/api/v2/traces/" + r.id.String(),
 		query: url.Values{
 			"start": {seconds(r.from - tracePad)},
 			"end":   {seconds(r.to + tracePad + int64(time.Second))},

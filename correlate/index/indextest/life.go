@@ -18,7 +18,7 @@ func calls(ctx context.Context, s index.Store) map[string]error {
 		return nil
 	})
 	_, errs["Get"] = s.Get(ctx, "a", []byte("r1"))
-	_, errs["Scan"] = s.Scan(ctx, "a", []byte("T"), []byte("U"), 9, false)
+	_, errs["Scan"] = s.Scan(ctx, "a", index.Range{From: []byte("T"), To: []byte("U"), Limit: 9})
 	_, errs["Tenants"] = s.Tenants(ctx)
 	errs["Sync"] = s.Sync(ctx)
 	_, errs["Bytes"] = s.Bytes(ctx)

@@ -118,26 +118,24 @@ func (m *Memory) value(name string, key []byte) []byte {
 }
 
 // Scan implements [index.Store].
-//
-//nolint:revive // the interface has as many arguments
-func (m *Memory) Scan(ctx context.Context, name string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
+func (m *Memory) Scan(ctx context.Context, name string, r index.Range) ([][]byte, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if err := errors.Join(m.check(ctx, name), checkBounds(from, to)); err != nil {
+	if err := errors.Join(m.check(ctx, name), checkBounds(r.From, r.To)); err != nil {
 		return nil, err
 	}
 	t := m.tenants[name]
 	if t == nil {
 		return nil, nil
 	}
-	first, _ := slices.BinarySearch(t.ordered, string(from))
-	end, _ := slices.BinarySearch(t.ordered, string(to))
+	first, _ := slices.BinarySearch(t.ordered, string(r.From))
+	end, _ := slices.BinarySearch(t.ordered, string(r.To))
 	found := slices.Clone(t.ordered[first:max(first, end)])
-	if reverse {
+	if r.Reverse {
 		slices.Reverse(found)
 	}
 	var keys [][]byte
-	for _, k := range found[:min(len(found), max(limit, 0))] {
+	for _, k := range found[:min(len(found), max(r.Limit, 0))] {
 		keys = append(keys, []byte(k))
 	}
 	return keys, nil

@@ -30,7 +30,7 @@ func TestMemoryRefusesMisuse(t *testing.T) {
 		})
 	}
 	scan := func(from, to string) error {
-		_, err := m.Scan(t.Context(), "a", []byte(from), []byte(to), 9, false)
+		_, err := m.Scan(t.Context(), "a", index.Range{From: []byte(from), To: []byte(to), Limit: 9})
 		return err
 	}
 	get := func(tenant, key string) error {

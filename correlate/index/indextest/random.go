@@ -109,7 +109,7 @@ func (r *random) scan(tenant string) operation {
 	limit, reverse := r.IntN(8), r.IntN(2) == 0
 	name := fmt.Sprintf("scan of %s: %q to %q, limit %d, reverse %t", tenant, from, to, limit, reverse)
 	return operation{name, func(ctx context.Context, s index.Store) ([][]byte, error) {
-		return s.Scan(ctx, tenant, from, to, limit, reverse)
+		return s.Scan(ctx, tenant, index.Range{From: from, To: to, Limit: limit, Reverse: reverse})
 	}}
 }
 

@@ -122,7 +122,7 @@ type scan struct {
 
 func (s *store) wantScan(t *testing.T, tenant string, q scan, want ...string) {
 	t.Helper()
-	got, err := s.Scan(t.Context(), tenant, []byte(q.from), []byte(q.to), q.limit, q.reverse)
+	got, err := s.Scan(t.Context(), tenant, index.Range{From: []byte(q.from), To: []byte(q.to), Limit: q.limit, Reverse: q.reverse})
 	if err != nil {
 		t.Fatalf("scan %+v of %s: %v", q, tenant, err)
 	}

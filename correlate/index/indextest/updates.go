@@ -148,7 +148,7 @@ func testSeenWhole(t *testing.T, open opener) {
 					return nil
 				default:
 				}
-				keys, err := s.Scan(ctx, "a", []byte("C"), []byte("D"), 9, false)
+				keys, err := s.Scan(ctx, "a", index.Range{From: []byte("C"), To: []byte("D"), Limit: 9})
 				if err != nil {
 					return err
 				}
@@ -244,7 +244,7 @@ func testSlices(t *testing.T, open opener) {
 		t.Fatal(err)
 	}
 	from := []byte("T")
-	keys, err := s.Scan(t.Context(), "a", from, []byte("U"), 9, false)
+	keys, err := s.Scan(t.Context(), "a", index.Range{From: from, To: []byte("U"), Limit: 9})
 	if err != nil {
 		t.Fatal(err)
 	}

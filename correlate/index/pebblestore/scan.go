@@ -8,6 +8,8 @@ import (
 	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/invoscope/invoscope/correlate/index"
 )
 
 // separator ends the tenant's name in a key. No name has it.
@@ -22,12 +24,10 @@ func storeKey(tenant string, key []byte) []byte {
 }
 
 // Scan implements [index.Store].
-//
-//nolint:revive // the interface has as many arguments
-func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
-	bounds := &pebble.IterOptions{LowerBound: storeKey(tenant, from), UpperBound: storeKey(tenant, to)}
+func (s *Store) Scan(ctx context.Context, tenant string, r index.Range) ([][]byte, error) {
+	bounds := &pebble.IterOptions{LowerBound: storeKey(tenant, r.From), UpperBound: storeKey(tenant, r.To)}
 	return read(ctx, s, func(db *pebble.DB) (keys [][]byte, err error) {
-		if limit <= 0 || bytes.Compare(bounds.LowerBound, bounds.UpperBound) >= 0 {
+		if r.Limit <= 0 || bytes.Compare(bounds.LowerBound, bounds.UpperBound) >= 0 {
 			return nil, nil
 		}
 		it, err := db.NewIterWithContext(ctx, bounds)
@@ -36,12 +36,12 @@ func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit 
 		}
 		defer func() { err = errors.Join(err, it.Close()) }()
 		first, next := it.First, it.Next
-		if reverse {
+		if r.Reverse {
 			first, next = it.Last, it.Prev
 		}
 		for ok := first(); ok; ok = next() {
 			keys = append(keys, bytes.Clone(it.Key()[len(tenant)+1:]))
-			if len(keys) == limit {
+			if len(keys) == r.Limit {
 				break
 			}
 			if len(keys)%1024 == 0 && ctx.Err() != nil {

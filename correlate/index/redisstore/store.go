@@ -246,23 +246,21 @@ func (s *Store) Get(ctx context.Context, tenant string, key []byte) ([]byte, err
 }
 
 // Scan implements [index.Store].
-//
-//nolint:revive // the interface has as many arguments
-func (s *Store) Scan(ctx context.Context, tenant string, from, to []byte, limit int, reverse bool) ([][]byte, error) {
-	if err := s.usable(ctx); err != nil || limit <= 0 {
+func (s *Store) Scan(ctx context.Context, tenant string, r index.Range) ([][]byte, error) {
+	if err := s.usable(ctx); err != nil || r.Limit <= 0 {
 		return nil, err
 	}
-	family := from[:1]
-	start, stop := "["+string(from[1:]), "+" // the family's end
-	if to[0] == family[0] {
-		stop = "(" + string(to[1:])
+	family := r.From[:1]
+	start, stop := "["+string(r.From[1:]), "+" // the family's end
+	if r.To[0] == family[0] {
+		stop = "(" + string(r.To[1:])
 	}
-	if reverse {
+	if r.Reverse {
 		start, stop = stop, start
 	}
 	members, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
 		Key:   prefix(tenant) + string(family),
-		Start: start, Stop: stop, ByLex: true, Rev: reverse, Count: int64(limit),
+		Start: start, Stop: stop, ByLex: true, Rev: r.Reverse, Count: int64(r.Limit),
 	}).Result()
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)

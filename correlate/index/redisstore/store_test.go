@@ -152,7 +152,7 @@ func TestFullMemory(t *testing.T) {
 	if !strings.Contains(err.Error(), "OOM") {
 		t.Errorf("update of a full server: got %v", err)
 	}
-	keys, err := s.Scan(t.Context(), "a", []byte("T"), []byte("U"), 1<<20, false)
+	keys, err := s.Scan(t.Context(), "a", index.Range{From: []byte("T"), To: []byte("U"), Limit: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
