@@ -14,9 +14,6 @@ import (
 	"github.com/invoscope/invoscope/tenancy"
 )
 
-// tenantHeader names the tenant to Loki and Tempo, over HTTP and gRPC.
-const tenantHeader = "X-Scope-Orgid"
-
 func toLoki(r *Relay) handler  { return r.loki }
 func toTempo(r *Relay) handler { return r.tempo }
 
@@ -53,7 +50,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.Header.Del("Authorization")
 	p.Out.Header.Del("Cookie")
 	p.Out.Header.Del(lookupHeader)
-	p.Out.Header.Set(tenantHeader, id.Tenant)
+	p.Out.Header.Set(engine.TenantHeader, id.Tenant)
 	if p.In.URL.Path != tailPath || !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
 		p.Out.Header.Del("Connection")
 		p.Out.Header.Del("Upgrade")

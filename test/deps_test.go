@@ -41,7 +41,7 @@ var layers = []layer{
 	{"relay/queue", nil},
 	{"relay/signal", nil},
 	{"relay/ingest", []string{"correlate", "internal/wire", "relay/fault", "relay/queue"}},
-	{"relay/rebuild", []string{"correlate/index", "relay/fault"}},
+	{"relay/rebuild", []string{"correlate/index", "relay/engine", "relay/fault"}},
 	{"relay/invocation", []string{"correlate", "grafana", "internal/wire", "relay/engine", "relay/fault"}},
 	{"relay", []string{"correlate", "internal/wire", "tenancy"}},
 	{"cmd/invoscope/internal/runinfo", nil},

@@ -12,10 +12,6 @@ import (
 )
 
 const (
-	// tenantHeader is the header, and in lower case the gRPC metadata key, by
-	// which both engines learn the tenant.
-	tenantHeader = "X-Scope-OrgID"
-
 	// idleConnections is how many unused connections to an engine are kept. A
 	// Grafana dashboard opens dozens of queries at once.
 	idleConnections = 128

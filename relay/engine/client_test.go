@@ -87,7 +87,7 @@ func TestRoundTripReachesTheEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got seen
 			server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-				got = seen{r.Proto, r.Host, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept-Encoding"), r.Header.Values(tenantHeader)}
+				got = seen{r.Proto, r.Host, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept-Encoding"), r.Header.Values(TenantHeader)}
 			})
 			remote := remoteLoki(t, RemoteOptions{
 				URL:    server.URL + tt.prefix,
@@ -96,7 +96,7 @@ func TestRoundTripReachesTheEngine(t *testing.T) {
 			// What a server was asked, as a relay has it.
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.target, nil)
 			req.Header.Set("Authorization", "Bearer theirs")
-			req.Header.Set(tenantHeader, "acme")
+			req.Header.Set(TenantHeader, "acme")
 			req.Header.Set("Accept-Encoding", "zstd")
 			if tt.grpc {
 				req.Proto, req.ProtoMajor = "HTTP/2.0", 2
@@ -251,7 +251,7 @@ func TestLokiPushErrors(t *testing.T) {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				tenants := r.Header.Values(tenantHeader)
+				tenants := r.Header.Values(TenantHeader)
 				if r.URL.Path != "/loki/api/v1/push" || len(tenants) != 1 || tenants[0] != "acme" ||
 					r.Header.Get("Content-Type") != "application/x-protobuf" || string(body) != "encoded" {
 					t.Errorf("pushed %s %v %q", r.URL, r.Header, body)

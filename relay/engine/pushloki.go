@@ -20,7 +20,7 @@ func (p lokiPusher) push(ctx context.Context, tenant string, body []byte) error 
 		return fmt.Errorf("push to loki: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/x-protobuf")
-	req.Header.Set(tenantHeader, tenant)
+	req.Header.Set(TenantHeader, tenant)
 	resp, err := p.client.RoundTrip(req)
 	if err != nil {
 		if ctx.Err() != nil {

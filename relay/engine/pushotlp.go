@@ -67,7 +67,7 @@ func newOTLPPusher(target otlpTarget) (*otlpPusher, error) {
 }
 
 func (p *otlpPusher) push(ctx context.Context, tenant string, body []byte) error {
-	pairs := append([]string{strings.ToLower(tenantHeader), tenant}, p.header...)
+	pairs := append([]string{strings.ToLower(TenantHeader), tenant}, p.header...)
 	var answer []byte
 	err := p.conn.Invoke(metadata.AppendToOutgoingContext(ctx, pairs...), otlpExport, body, &answer)
 	if ctxErr := ctx.Err(); err != nil && ctxErr != nil {

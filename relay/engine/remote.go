@@ -96,7 +96,7 @@ func configured(header http.Header) http.Header {
 			out.Add(key, value)
 		}
 	}
-	out.Del(tenantHeader)
+	out.Del(TenantHeader)
 	return out
 }
 

@@ -12,9 +12,6 @@ import (
 	"github.com/invoscope/invoscope/relay/engine"
 )
 
-// tenantHeader names the tenant to Loki and Tempo.
-const tenantHeader = "X-Scope-Orgid"
-
 // maxAnswer bounds, in bytes, what is read of one answer of Loki, and of all of
 // Tempo's together. A trace has at most 50 MB in an embedded Tempo.
 const maxAnswer = 64 << 20
@@ -28,24 +25,16 @@ var (
 type question struct {
 	path   string
 	query  url.Values
-	header map[string]string
+	header http.Header
 	most   int // bytes of an answer
 }
 
 // ask returns the body of an engine's answer to a tenant. The error is
 // errNotThere, errTooLarge, or says why the engine can't answer.
 func ask(ctx context.Context, e engine.Engine, tenant string, q question) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+q.path+"?"+q.query.Encode(), nil)
+	resp, err := engine.Get(ctx, e, tenant, q.path+"?"+q.query.Encode(), q.header)
 	if err != nil {
-		return nil, fmt.Errorf("make a request: %w", err)
-	}
-	for name, value := range q.header {
-		r.Header.Set(name, value)
-	}
-	r.Header.Set(tenantHeader, tenant)
-	resp, err := e.RoundTrip(r)
-	if err != nil {
-		return nil, fmt.Errorf("ask an engine: %w", err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(q.most)+1))

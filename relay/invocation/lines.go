@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -137,7 +138,7 @@ func (r *lineReader) read(ctx context.Context, end int64) ([]line, error) {
 				"query": {r.query}, "direction": {"forward"}, "limit": {strconv.Itoa(r.limit)},
 				"start": {strconv.FormatInt(r.from, 10)}, "end": {strconv.FormatInt(end, 10)},
 			},
-			header: map[string]string{"X-Loki-Response-Encoding-Flags": "categorize-labels"},
+			header: http.Header{"X-Loki-Response-Encoding-Flags": {"categorize-labels"}},
 			most:   maxAnswer,
 		})
 		if errors.Is(err, errTooLarge) && r.limit > 1 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/invoscope/invoscope/correlate"
 	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/relay/engine"
 	"github.com/invoscope/invoscope/relay/fault"
 )
 
@@ -62,16 +63,13 @@ func (a *API) tell(ctx context.Context, tenant string, c *cast, after position) 
 	return t, nil
 }
 
-const (
-	// maxLinesRange is how far back lines are looked for, and maxLead how far ahead of
-	// now: a span's times may be anything, and Loki is asked for a month at a time.
-	maxLinesRange = 366 * 24 * time.Hour
-	maxLead       = 24 * time.Hour
-)
+// maxLinesRange is how far back lines are looked for, as engine.MaxLead is ahead of
+// now: a span's times may be anything, and Loki is asked for a month at a time.
+const maxLinesRange = 366 * 24 * time.Hour
 
 // limitLines is from when to when, exclusively, lines are looked for.
 func (t *telling) limitLines(from, to int64) (first, end int64) {
-	end = min(to, t.api.opts.Now().Add(maxLead).UnixNano()) + 1
+	end = min(to, t.api.opts.Now().Add(engine.MaxLead).UnixNano()) + 1
 	first = max(0, from)
 	if earliest := end - int64(maxLinesRange); first < earliest {
 		first = earliest

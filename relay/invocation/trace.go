@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -78,7 +79,7 @@ func (a *API) readTrace(ctx context.Context, tenant string, r traceRange, left r
 			"start": {seconds(r.from - tracePad)},
 			"end":   {seconds(r.to + tracePad + int64(time.Second))},
 		},
-		header: map[string]string{"Accept": "application/protobuf"},
+		header: http.Header{"Accept": {"application/protobuf"}},
 		most:   left.bytes,
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/invoscope/invoscope/correlate/index"
+	"github.com/invoscope/invoscope/relay/engine"
 )
 
 const (
@@ -34,14 +35,9 @@ const (
 	// are written at once.
 	parallel   = 4
 	applyAfter = 200
-	// maxLead is how far behind the range's end a span may end.
-	maxLead = 24 * time.Hour
 	// maxTrace bounds a trace, in bytes.
 	maxTrace = 256 << 20
 )
-
-// tenantHeader names the tenant to Tempo.
-const tenantHeader = "X-Scope-OrgID"
 
 // Options are what a rebuild works with.
 type Options struct {
@@ -78,7 +74,7 @@ type run struct {
 // Rebuild reads the range's traces, the latest first, and merges them into the
 // index. It calls report after each hour, and at the end.
 func Rebuild(ctx context.Context, o Options, all Range, report func(Progress) error) error {
-	r := run{Options: o, tenant: all.Tenant, latest: all.To.Add(maxLead).UnixNano(), seen: map[string]bool{}}
+	r := run{Options: o, tenant: all.Tenant, latest: all.To.Add(engine.MaxLead).UnixNano(), seen: map[string]bool{}}
 	for end := all.To; end.After(all.From); end = end.Add(-window) {
 		begin := end.Add(-window)
 		if begin.Before(all.From) {
@@ -132,26 +128,16 @@ func (r *run) window(ctx context.Context, from, to time.Time) error {
 	return nil
 }
 
-func (r *run) get(ctx context.Context, path string, params url.Values, accept string) (*http.Response, error) {
-	target := url.URL{Scheme: "http", Host: "tempo", Path: path, RawQuery: params.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set(tenantHeader, r.tenant)
-	req.Header.Set("Accept", accept)
-	return r.Tempo.RoundTrip(req)
-}
-
 // search returns the ids of the traces with invocations in a time range.
 func (r *run) search(ctx context.Context, from, to time.Time, limit int) ([]string, error) {
-	resp, err := r.get(ctx, "/api/search", url.Values{
+	params := url.Values{
 		"q":     {query},
 		"start": {strconv.FormatInt(from.Unix(), 10)},
 		"end":   {strconv.FormatInt(to.Unix()+1, 10)}, // whole seconds, and the end isn't part of it
 		"limit": {strconv.Itoa(limit)},
 		"spss":  {"1"},
-	}, "application/json")
+	}
+	resp, err := engine.Get(ctx, r.Tempo, r.tenant, "/api/search?"+params.Encode(), http.Header{"Accept": {"application/json"}})
 	if err != nil {
 		return nil, fmt.Errorf("search Tempo: %w", err)
 	}
@@ -207,7 +193,7 @@ func (r *run) learn(ctx context.Context, ids []string) error {
 // ExportTraceServiceRequest. One that is gone meanwhile is empty. No time
 // range is given: spans of a long trace may be anywhere.
 func (r *run) trace(ctx context.Context, id string) ([]byte, error) {
-	resp, err := r.get(ctx, "/api/traces/"+id, nil, "application/protobuf")
+	resp, err := engine.Get(ctx, r.Tempo, r.tenant, "/api/traces/"+id, http.Header{"Accept": {"application/protobuf"}})
 	if err != nil {
 		return nil, fmt.Errorf("read trace %s: %w", id, err)
 	}

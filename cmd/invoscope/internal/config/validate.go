@@ -125,7 +125,7 @@ func (e Engines) problems() []Problem {
 	check(e.Tempo.URL != "" || len(e.Tempo.Headers) == 0, "engines.tempo.headers", "are for a url")
 	for path, headers := range map[string]map[string]Secret{"engines.loki.headers": e.Loki.Headers, "engines.tempo.headers": e.Tempo.Headers} {
 		for name := range headers {
-			check(!strings.EqualFold(name, "X-Scope-OrgID"), path, "must not name a tenant: the token does")
+			check(!strings.EqualFold(name, engine.TenantHeader), path, "must not name a tenant: the token does")
 		}
 	}
 	return append(list, e.remoteProblems()...)
