@@ -3,20 +3,28 @@ package relay
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
-// authorize returns who is calling, given the values of the Authorization
-// header, when that caller may do what scope allows. The client is told no more
-// than it needs; the reason goes to the log.
-func (r *Relay) authorize(authorization []string, scope tenancy.Scope) (tenancy.Identity, error) {
-	token, err := tenancy.TokenFromAuthorization(authorization)
-	if err != nil {
-		return tenancy.Identity{}, r.unauthenticated(err)
+// callerOf returns what a request says of who sends it.
+func callerOf(req *http.Request) tenancy.Caller {
+	c := tenancy.Caller{Authorization: req.Header["Authorization"], Host: req.Host}
+	if req.TLS != nil {
+		c.ServerName = req.TLS.ServerName
+		if len(req.TLS.VerifiedChains) > 0 {
+			c.Certificate = req.TLS.PeerCertificates[0]
+		}
 	}
-	id, err := r.opts.Verifier.Verify(token)
+	return c
+}
+
+// authorize returns who is calling, when that caller may do what scope allows. The
+// client is told no more than it needs; the reason goes to the log.
+func (r *Relay) authorize(caller tenancy.Caller, scope tenancy.Scope) (tenancy.Identity, error) {
+	id, err := r.opts.Authenticator.Authenticate(caller)
 	if err != nil {
 		return tenancy.Identity{}, r.unauthenticated(err)
 	}

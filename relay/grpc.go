@@ -72,7 +72,7 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 		if !listed {
 			return ctx, status.Error(codes.Unimplemented, "this method is not served")
 		}
-		id, err := r.authorize(call.Header.Get("authorization"), scope)
+		id, err := r.authorize(tenancy.Caller{Authorization: call.Header.Get("authorization")}, scope)
 		if err != nil {
 			r.logRefusal(ctx, call.FullMethodName, id, err)
 			return ctx, fault.Status(err).Err()

@@ -20,9 +20,11 @@ import (
 	"github.com/invoscope/invoscope/tenancy"
 )
 
-// Verifier turns a token into who bears it.
-type Verifier interface {
-	Verify(token string) (tenancy.Identity, error)
+// Authenticator tells who is calling; [tenancy.Authenticator] is one.
+type Authenticator interface {
+	Authenticate(tenancy.Caller) (tenancy.Identity, error)
+	// Hold returns a context that ends when the caller may no longer be served.
+	Hold(context.Context, tenancy.Identity) (context.Context, context.CancelFunc)
 }
 
 // Index is what is known of invocations; [index.Index] is one.
@@ -37,8 +39,9 @@ type Index interface {
 type Options struct {
 	Loki, Tempo engine.Engine
 	Ingest      *ingest.Ingest
-	Verifier    Verifier
 	Rebuild     *rebuild.Server
+	// Authenticator decides who may do what.
+	Authenticator Authenticator
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
 	// Index is what is known of invocations. The invocation API answers from it, and
@@ -126,10 +129,10 @@ func (r *Relay) adapt(route Route) http.Handler {
 		err := r.checkShape(route, req)
 		var id tenancy.Identity
 		if err == nil && route.Scope != "" {
-			id, err = r.authorize(req.Header["Authorization"], route.Scope)
+			id, err = r.authorize(callerOf(req), route.Scope)
 		}
 		if err == nil {
-			err = serve(sw, req, id)
+			err = r.admitted(route, serve)(sw, req, id)
 		}
 		if err != nil {
 			r.logRefusal(req.Context(), route.Pattern, id, err)

@@ -74,14 +74,22 @@ func (e *fakeEngine) last() *http.Request {
 	return e.seen[len(e.seen)-1]
 }
 
-// fakeVerifier knows tokens by name.
-type fakeVerifier map[string]tenancy.Identity
+// fakeAuthenticator knows tokens by name.
+type fakeAuthenticator map[string]tenancy.Identity
 
-func (v fakeVerifier) Verify(token string) (tenancy.Identity, error) {
-	if id, ok := v[token]; ok {
+func (a fakeAuthenticator) Authenticate(c tenancy.Caller) (tenancy.Identity, error) {
+	token, err := tenancy.TokenFromAuthorization(c.Authorization)
+	if err != nil {
+		return tenancy.Identity{}, err
+	}
+	if id, ok := a[token]; ok {
 		return id, nil
 	}
 	return tenancy.Identity{}, &tenancy.Error{Reason: tenancy.BadSignature}
+}
+
+func (fakeAuthenticator) Hold(ctx context.Context, _ tenancy.Identity) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
 }
 
 // memory keeps what was appended.
@@ -140,7 +148,7 @@ func newFixture(t testing.TB) *fixture {
 	every := tenancy.Scopes()
 	f.relay = New(Options{
 		Loki: &f.loki, Tempo: &f.tempo, Ingest: in, MaxBytes: 1 << 20,
-		Verifier: fakeVerifier{
+		Authenticator: fakeAuthenticator{
 			"good":  {Tenant: "acme", Scopes: every},
 			"other": {Tenant: "globex", Scopes: every},
 			"none":  {Tenant: "acme"},

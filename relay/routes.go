@@ -19,6 +19,8 @@ type Route struct {
 	Shape fault.Shape
 	// OTLP says that the OTLP/HTTP port serves it too.
 	OTLP bool
+	// Long says that an answer may go on for hours: it is cut off when its token ends.
+	Long bool
 
 	serve func(*Relay) handler
 }
@@ -61,7 +63,7 @@ func Routes() []Route {
 var invocationQueries = []Route{
 	{Pattern: "/api/invoscope/v1/invocations", serve: invocations((*invocation.API).List)},
 	{Pattern: "/api/invoscope/v1/invocations/{id}", serve: invocations((*invocation.API).Show)},
-	{Pattern: "/api/invoscope/v1/invocations/{id}/timeline", serve: invocations((*invocation.API).Timeline)},
+	{Pattern: "/api/invoscope/v1/invocations/{id}/timeline", Long: true, serve: invocations((*invocation.API).Timeline)},
 	{Pattern: "/api/invoscope/v1/invocations/{id}/links", serve: invocations((*invocation.API).Links)},
 	{Pattern: "/api/invoscope/v1/openapi.yaml", serve: invocations((*invocation.API).OpenAPI)},
 }
@@ -82,7 +84,7 @@ var lokiQueries = []Route{
 	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_fields"},
 	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_field/{name}/values"},
 	{Methods: "GET POST", Pattern: "/loki/api/v1/format_query"},
-	{Methods: "GET", Pattern: tailPath},
+	{Methods: "GET", Pattern: tailPath, Long: true},
 	{Methods: "GET", Pattern: "/loki/api/v1/drilldown-limits"},
 	{Methods: "GET", Pattern: "/loki/api/v1/status/buildinfo"},
 }
@@ -103,11 +105,11 @@ var tempoQueries = []Route{
 	{Methods: "GET", Pattern: "/api/metrics/query", serve: tempoMetrics},
 	{Methods: "GET", Pattern: "/api/metrics/query_range", serve: tempoMetrics},
 	{Methods: "GET", Pattern: "/api/metrics/summary"},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC, serve: tempoStreamingSearch},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTags", Shape: fault.GRPC},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagsV2", Shape: fault.GRPC},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValues", Shape: fault.GRPC},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValuesV2", Shape: fault.GRPC},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC, Long: true, serve: tempoStreamingSearch},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTags", Shape: fault.GRPC, Long: true},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagsV2", Shape: fault.GRPC, Long: true},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValues", Shape: fault.GRPC, Long: true},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValuesV2", Shape: fault.GRPC, Long: true},
 	// MetricsQueryRange and MetricsQueryInstant are left out until their requests
 	// are checked as those of /api/metrics are. Grafana is provisioned not to
 	// stream metrics.

@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	token, err := tenancy.NewIssuer(key, time.Now).Issue(tenancy.Grant{
+	token, err := tenancy.NewSigner(key, time.Now).Issue(tenancy.Grant{
 		Tenant: "acme",
 		Scopes: []tenancy.Scope{tenancy.LogsRead},
 		Life:   tenancy.DefaultLife,

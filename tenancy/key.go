@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // keyFile is the name of the signing key in the key directory.
@@ -24,16 +26,19 @@ type Key struct {
 	private ed25519.PrivateKey
 }
 
-// PublicKey is the half of a [Key] that checks signatures.
-type PublicKey struct {
-	ID  string // the "kid" of tokens: the key's RFC 7638 thumbprint
-	Key ed25519.PublicKey
-}
-
 // Public returns the half of the key that may leave the process.
 func (k *Key) Public() PublicKey {
-	return PublicKey{ID: k.id, Key: k.private.Public().(ed25519.PublicKey)}
+	return PublicKey{ID: k.id, Algorithm: jwt.SigningMethodEdDSA.Alg(), Key: k.private.Public()}
 }
+
+// Keys returns a set of this key alone.
+func (k *Key) Keys() KeySet { return oneKey(k.Public()) }
+
+type oneKey PublicKey
+
+func (k oneKey) Keys(string) []PublicKey { return []PublicKey{PublicKey(k)} }
+
+func (oneKey) Generation() uint64 { return 0 }
 
 // Format prints the key's id for every verb, so that no log call can print the
 // private half by accident.

@@ -49,7 +49,7 @@ func issue(tb testing.TB, key *Key, now func() time.Time, g Grant) string {
 	if g.Scopes == nil {
 		g.Scopes = []Scope{LogsRead}
 	}
-	token, err := NewIssuer(key, now).Issue(g)
+	token, err := NewSigner(key, now).Issue(g)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -20,6 +20,8 @@ const (
 	WrongAudience Reason = "wrong audience" // "aud" is not us
 	BadSignature  Reason = "bad signature"  // forged, of another algorithm, or signed by an unknown key
 	BadTenant     Reason = "bad tenant"     // properly signed, for a tenant that can't exist
+	Revoked       Reason = "revoked"        // taken back
+	WrongHost     Reason = "wrong host"     // of a tenant whose host this isn't
 )
 
 // Error is a refused credential. Its text contains no part of the credential's

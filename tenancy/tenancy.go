@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Scope is a permission that a token carries in its "scope" claim (RFC 8693, section 4.2).
@@ -32,21 +31,6 @@ func ParseScope(name string) (Scope, error) {
 		return s, nil
 	}
 	return "", fmt.Errorf("unknown scope %q (valid: %s)", shorten(name), joinScopes(Scopes(), ", "))
-}
-
-// Identity is what a verified token says about its bearer. Treat it as
-// read-only: the requests that carry one token share its Scopes.
-type Identity struct {
-	Tenant  string
-	Subject string // "sub"; who the token was made for, may be empty
-	TokenID string // "jti"
-	Scopes  []Scope
-	Expires time.Time
-}
-
-// Allows reports whether the identity carries scope.
-func (id Identity) Allows(scope Scope) bool {
-	return slices.Contains(id.Scopes, scope)
 }
 
 // maxTenant is the longest tenant name, in bytes. Loki allows 150; 64 leaves

@@ -37,7 +37,7 @@ func EnsureTokenFile(path, tenant string, key *Key, now func() time.Time) (bool,
 	if err == nil && stillGood(token, tenant, scopes, NewVerifier(key.Public(), now)) {
 		return false, nil
 	}
-	token, err = NewIssuer(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
+	token, err = NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
 	if err != nil {
 		return false, err
 	}

@@ -66,7 +66,7 @@ func (c *indexRebuildCmd) connect() (session, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Token, err = tenancy.NewIssuer(key, clock()).Issue(tenancy.Grant{
+	s.Token, err = tenancy.NewSigner(key, clock()).Issue(tenancy.Grant{
 		Tenant: s.tenant, Subject: "invoscope index rebuild", Scopes: []tenancy.Scope{tenancy.Admin}, Life: rebuildTokenLife,
 	})
 	return s, err

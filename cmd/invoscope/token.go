@@ -41,7 +41,7 @@ func (c *tokenIssueCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	token, err := tenancy.NewIssuer(key, clock()).Issue(grant)
+	token, err := tenancy.NewSigner(key, clock()).Issue(grant)
 	if err != nil {
 		return err
 	}

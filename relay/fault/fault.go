@@ -23,6 +23,7 @@ const (
 	NotFound
 	Unprocessable // well-formed, but there is nothing in it to do
 	Full          // no room right now
+	Limited       // more than the tenant may have
 	Unavailable
 )
 
@@ -42,6 +43,7 @@ var kinds = map[Kind]struct {
 	NotFound:         {http.StatusNotFound, codes.NotFound},
 	Unprocessable:    {http.StatusUnprocessableEntity, codes.InvalidArgument},
 	Full:             {http.StatusServiceUnavailable, codes.ResourceExhausted},
+	Limited:          {http.StatusTooManyRequests, codes.ResourceExhausted},
 	Unavailable:      {http.StatusServiceUnavailable, codes.Unavailable},
 }
 

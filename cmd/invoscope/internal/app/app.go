@@ -141,16 +141,17 @@ func (a *App) openRelay() error {
 		return err
 	}
 	a.relay = relay.New(relay.Options{
-		Loki:       a.loki,
-		Tempo:      a.tempo,
-		Ingest:     in,
-		Index:      a.index,
-		Lookups:    a.cfg.Index.LookupsOf,
-		TenantKey:  a.cfg.Tenancy.Key,
-		GrafanaURL: a.cfg.Grafana.URL,
-		Now:        a.now,
-		Rebuild:    rebuild.NewServer(rebuild.Options{Tempo: a.tempo, Index: a.index, Log: a.log, Now: a.now}),
-		Verifier:   tenancy.NewVerifier(a.key.Public(), a.now),
+		Loki:          a.loki,
+		Tempo:         a.tempo,
+		Ingest:        in,
+		Index:         a.index,
+		Lookups:       a.cfg.Index.LookupsOf,
+		TenantKey:     a.cfg.Tenancy.Key,
+		GrafanaURL:    a.cfg.Grafana.URL,
+		Now:           a.now,
+		Rebuild:       rebuild.NewServer(rebuild.Options{Tempo: a.tempo, Index: a.index, Log: a.log, Now: a.now}),
+		Authenticator: tenancy.NewAuthenticator(a.policy(), a.now),
+
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
 		Log:        a.log,
 		Registerer: a.registry,

@@ -26,6 +26,7 @@ type Config struct {
 	Queue   Queue   `yaml:"queue"`
 	Index   Index   `yaml:"index"`
 	Grafana Grafana `yaml:"grafana"`
+	Audit   Audit   `yaml:"audit"`
 }
 
 // Listen holds the addresses to listen on, as host:port. Port 0 picks a free one.
@@ -34,20 +35,13 @@ type Listen struct {
 	OTLPGRPC string `yaml:"otlp_grpc"` // OTLP/gRPC
 	OTLPHTTP string `yaml:"otlp_http"` // OTLP/HTTP
 	Admin    string `yaml:"admin"`     // metrics, health, profiles: without a token
+	TLS      TLS    `yaml:"tls"`       // of all of them but Admin
 }
 
 // Log says what the daemon logs about itself, on stderr.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 	Format string `yaml:"format"` // text or json
-}
-
-// Tenancy says whose data is whose.
-type Tenancy struct {
-	// DefaultTenant is the tenant of the daemon's own token.
-	DefaultTenant string `yaml:"default_tenant"`
-	// Key is the stream label and resource attribute that carry the tenant.
-	Key string `yaml:"key"`
 }
 
 // Engines are the Loki and the Tempo behind the relay.
@@ -212,7 +206,11 @@ func (s Secret) MarshalText() ([]byte, error) {
 	return []byte(hidden), nil
 }
 
-const defaultRetention = Duration(14 * 24 * time.Hour)
+const (
+	defaultRetention = Duration(14 * 24 * time.Hour)
+	defaultLeeway    = Duration(30 * time.Second)
+	defaultRefresh   = Duration(15 * time.Minute)
+)
 
 // Default is the configuration of a daemon that was told nothing.
 func Default() Config {
@@ -236,5 +234,6 @@ func Default() Config {
 			DeadMaxBytes:   64 << 20,
 		},
 		Index: Index{Retention: defaultRetention, MaxBytes: 2 << 30, Lookups: true},
+		Audit: Audit{MaxBytes: 100 << 20, MaxFiles: 5},
 	}
 }

@@ -100,7 +100,7 @@ F:4:14: log.level: unsupported "loud" (want debug, info, warn, error)
 F:5:20: queue.max_bytes: must be at least queue.tenant_max_bytes
 F:6:27: tenancy.default_tenant: tenant name "a|b" is not valid (want 1 to 64 of a-z, A-Z, 0-9, _ and -)`,
 		},
-		"a far-off key": {"zzzzzz: 1\n", `F:1:1: unknown key "zzzzzz" (want data_dir, listen, log, tenancy, engines, ingest, queue, index, grafana)`},
+		"a far-off key": {"zzzzzz: 1\n", `F:1:1: unknown key "zzzzzz" (want data_dir, listen, log, tenancy, engines, ingest, queue, index, grafana, audit)`},
 		"twice":         {"log: {level: info, level: debug}\n", `F:1:20: log.level: stands twice`},
 		"a list":        {"listen: [a]\n", `F:1:9: listen: want a mapping`},
 		"a mapping":     {"data_dir: {a: b}\n", `F:1:11: data_dir: want a single value`},

@@ -32,7 +32,7 @@ type Grant struct {
 	Life    time.Duration // at least a second; usually [DefaultLife]
 }
 
-// Validate returns what is wrong with the grant, or nil when [Issuer.Issue] would take it.
+// Validate returns what is wrong with the grant, or nil when [Signer.Issue] would take it.
 func (g Grant) Validate() error {
 	if err := ValidTenant(g.Tenant); err != nil {
 		return err
@@ -63,25 +63,25 @@ type claims struct {
 	Scope  string `json:"scope"` // space-separated
 }
 
-// Issuer signs tokens. It is safe for concurrent use.
-type Issuer struct {
+// Signer signs tokens. It is safe for concurrent use.
+type Signer struct {
 	key *Key
 	now func() time.Time
 }
 
-// NewIssuer returns an issuer that signs with key and dates tokens by now
+// NewSigner returns a signer that signs with key and dates tokens by now
 // (usually time.Now).
-func NewIssuer(key *Key, now func() time.Time) *Issuer {
-	return &Issuer{key: key, now: now}
+func NewSigner(key *Key, now func() time.Time) *Signer {
+	return &Signer{key: key, now: now}
 }
 
 // Issue returns a new token for g. It fails only when g is not valid.
-func (i *Issuer) Issue(g Grant) (string, error) {
+func (s *Signer) Issue(g Grant) (string, error) {
 	if err := g.Validate(); err != nil {
 		return "", fmt.Errorf("issue token: %w", err)
 	}
-	now := i.now()
-	token, err := i.sign(claims{
+	now := s.now()
+	token, err := s.sign(claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    issuerName,
 			Audience:  jwt.ClaimStrings{issuerName},
@@ -100,8 +100,8 @@ func (i *Issuer) Issue(g Grant) (string, error) {
 	return token, nil
 }
 
-func (i *Issuer) sign(c claims) (string, error) {
+func (s *Signer) sign(c claims) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
-	t.Header["kid"] = i.key.id
-	return t.SignedString(i.key.private)
+	t.Header["kid"] = s.key.id
+	return t.SignedString(s.key.private)
 }

@@ -39,7 +39,7 @@ func TestIssueOnTheWire(t *testing.T) {
 }
 
 func TestIssueRefuses(t *testing.T) {
-	issuer := NewIssuer(openTestKey(t), newClock().now)
+	issuer := NewSigner(openTestKey(t), newClock().now)
 	valid := Grant{Tenant: "acme", Scopes: []Scope{LogsRead}, Life: time.Hour}
 	tests := map[string]struct {
 		change func(*Grant)
