@@ -34,7 +34,7 @@ func EnsureTokenFile(path, tenant string, key *Key, now func() time.Time) (bool,
 		return false, err
 	}
 	scopes := slices.DeleteFunc(Scopes(), func(s Scope) bool { return s == Admin })
-	if err == nil && stillGood(token, tenant, scopes, NewVerifier(key.Public(), now)) {
+	if err == nil && stillGood(token, tenant, scopes, NewAuthenticator(Policy{Issuers: []Issuer{Own(key.Keys())}}, now)) {
 		return false, nil
 	}
 	issued, err := NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
@@ -47,9 +47,9 @@ func EnsureTokenFile(path, tenant string, key *Key, now func() time.Time) (bool,
 	return true, nil
 }
 
-func stillGood(token, tenant string, scopes []Scope, v *Verifier) bool {
-	id, err := v.Verify(token)
-	if err != nil || id.Tenant != tenant || id.Expires.Sub(v.now()) < renewBefore {
+func stillGood(token, tenant string, scopes []Scope, a *Authenticator) bool {
+	id, err := a.Authenticate(Caller{Authorization: []string{"Bearer " + token}})
+	if err != nil || id.Tenant != tenant || id.Expires.Sub(a.now()) < renewBefore {
 		return false
 	}
 	for _, s := range scopes {
