@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	token, err := tenancy.NewSigner(key, time.Now).Issue(tenancy.Grant{
+	issued, err := tenancy.NewSigner(key, time.Now).Issue(tenancy.Grant{
 		Tenant: "acme",
 		Scopes: []tenancy.Scope{tenancy.LogsRead},
 		Life:   tenancy.DefaultLife,
@@ -29,7 +29,7 @@ func Example() {
 	}
 
 	verifier := tenancy.NewVerifier(key.Public(), time.Now)
-	sent, err := tenancy.TokenFromAuthorization([]string{"Bearer " + token})
+	sent, err := tenancy.TokenFromAuthorization([]string{"Bearer " + issued.Token})
 	if err != nil {
 		panic(err)
 	}

@@ -49,11 +49,11 @@ func issue(tb testing.TB, key *Key, now func() time.Time, g Grant) string {
 	if g.Scopes == nil {
 		g.Scopes = []Scope{LogsRead}
 	}
-	token, err := NewSigner(key, now).Issue(g)
+	issued, err := NewSigner(key, now).Issue(g)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return token
+	return issued.Token
 }
 
 func wantReason(tb testing.TB, err error, want Reason) {

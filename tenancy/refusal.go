@@ -22,6 +22,9 @@ const (
 	BadTenant     Reason = "bad tenant"     // properly signed, for a tenant that can't exist
 	Revoked       Reason = "revoked"        // taken back
 	WrongHost     Reason = "wrong host"     // of a tenant whose host this isn't
+
+	// WrongCertificate is a token of a tenant other than the client certificate's.
+	WrongCertificate Reason = "wrong certificate"
 )
 
 // Error is a refused credential. Its text contains no part of the credential's

@@ -37,11 +37,11 @@ func EnsureTokenFile(path, tenant string, key *Key, now func() time.Time) (bool,
 	if err == nil && stillGood(token, tenant, scopes, NewVerifier(key.Public(), now)) {
 		return false, nil
 	}
-	token, err = NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
+	issued, err := NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
 	if err != nil {
 		return false, err
 	}
-	if err := renameio.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+	if err := renameio.WriteFile(path, []byte(issued.Token+"\n"), 0o600); err != nil {
 		return false, fmt.Errorf("write token file: %w", err)
 	}
 	return true, nil
