@@ -40,6 +40,7 @@ const (
 // decompressed and decoded, which is too late for strangers.
 func (r *Relay) newGRPC() *grpc.Server {
 	return grpc.NewServer(
+		grpc.Creds(newConnCredentials()),
 		grpc.InTapHandle(r.tap(grpcScopes())),
 		grpc.UnaryInterceptor(r.intercept),
 		grpc.ForceServerCodecV2(ingest.NewCodec()),

@@ -18,6 +18,7 @@ import (
 	"github.com/invoscope/invoscope/relay/invocation"
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/audit"
 )
 
 // Authenticator tells who is calling; [tenancy.Authenticator] is one.
@@ -33,6 +34,11 @@ type Index interface {
 	// Since returns from when on all invocations of a tenant are known, in nanoseconds
 	// since 1970.
 	Since(ctx context.Context, tenant string) (int64, error)
+}
+
+// Auditor keeps a record of requests; [audit.Log] is one.
+type Auditor interface {
+	Record(*audit.Record)
 }
 
 // Options are the parts that a [Relay] connects.
@@ -55,6 +61,10 @@ type Options struct {
 	GrafanaURL string
 	// Now is the time by which "since" is meant; time.Now if nil.
 	Now func() time.Time
+	// Audit is told of every request; nil if nobody wants to know. AuditQueries says
+	// that it is told of the text of queries, too.
+	Audit        Auditor
+	AuditQueries bool
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -113,7 +123,9 @@ func (r *Relay) Public() http.Handler { return r.limitBodies(refuseDotSegments(r
 // OTLP returns the handler of the OTLP/HTTP port.
 func (r *Relay) OTLP() http.Handler { return r.limitBodies(refuseDotSegments(r.otlp)) }
 
-// GRPC returns the server of the OTLP/gRPC port.
+// GRPC returns the server of the OTLP/gRPC port. Its listener may be one of
+// [tls.NewListener] whose configuration names the protocol h2: host names and client
+// certificates then count as they do over HTTP.
 func (r *Relay) GRPC() *grpc.Server { return r.grpc }
 
 // handler serves a request whose caller is known; it is the zero Identity on
