@@ -19,6 +19,7 @@ import (
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
 	"github.com/invoscope/invoscope/tenancy/audit"
+	"github.com/invoscope/invoscope/tenancy/limits"
 )
 
 // Authenticator tells who is calling; [tenancy.Authenticator] is one.
@@ -41,6 +42,14 @@ type Auditor interface {
 	Record(*audit.Record)
 }
 
+// Roster knows which tenants there are; [roster.Roster] is one.
+type Roster interface {
+	// Tenants returns all tenants, sorted.
+	Tenants() []string
+	// Seen notes that a tenant writes.
+	Seen(tenant string) error
+}
+
 // Options are the parts that a [Relay] connects.
 type Options struct {
 	Loki, Tempo engine.Engine
@@ -48,6 +57,10 @@ type Options struct {
 	Rebuild     *rebuild.Server
 	// Authenticator decides who may do what.
 	Authenticator Authenticator
+	// Limits are what tenants may use; nil means that nothing is limited.
+	Limits *limits.Limiter
+	// Roster knows the tenants that a token for all of them reads; nil means none.
+	Roster Roster
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
 	// Index is what is known of invocations. The invocation API answers from it, and

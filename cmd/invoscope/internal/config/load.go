@@ -53,24 +53,32 @@ func (d *decoder) place(path string) *yaml.Node {
 }
 
 func (d *decoder) file(name string, c *Config) error {
+	doc, err := d.document(name)
+	if doc != nil {
+		d.decode(doc, reflect.ValueOf(c).Elem(), "")
+	}
+	return err
+}
+
+// document returns the one document that a file holds; nil if it is empty.
+func (d *decoder) document(name string) (*yaml.Node, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return fmt.Errorf("read the configuration: %w", err)
+		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			return nil // an empty file
+			return nil, nil // an empty file
 		}
-		return &Problems{File: name, List: []Problem{syntaxProblem(err)}}
+		return nil, &Problems{File: name, List: []Problem{syntaxProblem(err)}}
 	}
-	d.decode(doc.Content[0], reflect.ValueOf(c).Elem(), "")
 	var second yaml.Node
 	if err := dec.Decode(&second); err == nil {
 		d.problem(&second, "", "a second YAML document")
 	}
-	return nil
+	return doc.Content[0], nil
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
