@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/store"
 )
 
 // indexCmd is `invoscope index`.
@@ -62,7 +62,7 @@ func (c *indexRebuildCmd) connect() (session, error) {
 	if c.Tenant != "" {
 		s.tenant = c.Tenant
 	}
-	key, err := tenancy.OpenKey(filepath.Join(c.DataDir, "keys"))
+	key, err := store.Open(c.DataDir, clock()).SigningKey()
 	if err != nil {
 		return s, err
 	}

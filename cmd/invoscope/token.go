@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/store"
 )
 
 // tokenCmd is `invoscope token`.
@@ -37,17 +37,13 @@ func (c *tokenIssueCmd) Run(g *globals) error {
 	if err := grant.Validate(); err != nil {
 		return err
 	}
-	key, err := tenancy.OpenKey(filepath.Join(c.DataDir, "keys"))
-	if err != nil {
-		return err
-	}
-	issued, err := tenancy.NewSigner(key, clock()).Issue(grant)
+	token, _, err := store.Open(c.DataDir, clock()).Issue(grant, store.JWT)
 	if err != nil {
 		return err
 	}
 	if c.TTL > tenancy.DefaultLife {
 		fmt.Fprintf(g.stderr, "warning: the token is valid for %s, more than 90 days; there is no way to take it back before\n", c.TTL)
 	}
-	_, err = fmt.Fprintln(g.stdout, issued.Token)
+	_, err = fmt.Fprintln(g.stdout, token)
 	return err
 }

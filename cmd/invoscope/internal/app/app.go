@@ -22,6 +22,7 @@ import (
 	"github.com/invoscope/invoscope/relay/queue"
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/store"
 )
 
 // App is one daemon. Make it with [New], run it once.
@@ -42,6 +43,7 @@ type App struct {
 	relay      *relay.Relay
 	sockets    listeners
 	info       runinfo.Info
+	store      *store.Store
 	key        *tenancy.Key
 }
 
@@ -98,7 +100,8 @@ func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err
 }
 
 func (a *App) openTenancy() error {
-	key, err := tenancy.OpenKey(filepath.Join(a.cfg.DataDir, "keys"))
+	a.store = store.Open(a.cfg.DataDir, a.now)
+	key, err := a.store.SigningKey()
 	if err != nil {
 		return fmt.Errorf("open the signing key: %w", err)
 	}
@@ -109,7 +112,7 @@ func (a *App) openTenancy() error {
 }
 
 func (a *App) ensureToken() error {
-	if _, err := tenancy.EnsureTokenFile(a.info.TokenFile, a.info.Tenant, a.key, a.now); err != nil {
+	if _, err := a.store.EnsureToken(a.info.TokenFile, a.info.Tenant); err != nil {
 		return fmt.Errorf("make the token: %w", err)
 	}
 	return nil
