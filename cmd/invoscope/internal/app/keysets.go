@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/filewatch"
 	"github.com/invoscope/invoscope/tenancy/keyset"
 )
 
@@ -22,6 +23,7 @@ type source struct {
 type runningSet struct {
 	source
 	*keyset.Set
+	ca     filewatch.Files    // who vouches for its URL, as it was before it was opened
 	cancel context.CancelFunc // nil until it is started
 	done   chan struct{}
 }
@@ -45,6 +47,7 @@ func (o opener) open(i config.Issuer, path string, before []*runningSet) ([]*run
 			sets = append(sets, kept)
 			continue
 		}
+		ca := filewatch.Look(k.CAFile)
 		set, err := keyset.Open(keyset.Options{
 			File: k.File, SecretFile: k.SecretFile, JWKSFile: k.JWKSFile, JWKSURL: k.JWKSURL, Discovery: k.Discovery,
 			Issuer: i.Issuer, ID: k.ID, Tenant: k.Tenant, CAFile: k.CAFile, Refresh: time.Duration(k.Refresh),
@@ -57,14 +60,17 @@ func (o opener) open(i config.Issuer, path string, before []*runningSet) ([]*run
 		for _, old := range before {
 			set.Adopt(old.Set)
 		}
-		sets = append(sets, &runningSet{source: s, Set: set})
+		sets = append(sets, &runningSet{source: s, Set: set, ca: ca})
 	}
 	return sets, errors.Join(errs...)
 }
 
-// find returns the set of before that can stay: it has no file that may have changed.
+// find returns the set of before that can stay: its keys are fetched, and who vouches
+// for the server is the same.
 func find(before []*runningSet, s source) *runningSet {
-	i := slices.IndexFunc(before, func(r *runningSet) bool { return r.source == s && s.Remote() && s.CAFile == "" })
+	i := slices.IndexFunc(before, func(r *runningSet) bool {
+		return r.source == s && s.Remote() && len(r.ca.Changed()) == 0
+	})
 	if i < 0 {
 		return nil
 	}

@@ -5,10 +5,16 @@ import "strconv"
 // Enabled reports whether the public ports are encrypted.
 func (t TLS) Enabled() bool { return t.CertFile != "" || t.KeyFile != "" }
 
+const (
+	minConnections = 16
+	maxConnections = 1_000_000
+)
+
 func (l Listen) problems(p problemList) {
 	for below, addr := range map[string]string{".http": l.HTTP, ".otlp_grpc": l.OTLPGRPC, ".otlp_http": l.OTLPHTTP, ".admin": l.Admin} {
 		p.check(validAddress(addr), below, "want host:port, not "+strconv.Quote(addr))
 	}
+	p.check(l.MaxConnections >= minConnections && l.MaxConnections <= maxConnections, ".max_connections", "must be between 16 and 1000000")
 	l.TLS.problems(p.at(".tls"))
 }
 

@@ -71,3 +71,14 @@ func (f Files) differ(g Files) []string {
 	}
 	return paths
 }
+
+// Only returns those of f that are at paths.
+func (f Files) Only(paths ...string) Files {
+	some := Files{stamps: map[string]stamp{}}
+	for _, p := range paths {
+		if s, ok := f.stamps[p]; ok {
+			some.stamps[p] = s
+		}
+	}
+	return some
+}
