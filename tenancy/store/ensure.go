@@ -59,7 +59,8 @@ func (s *Store) stillGood(token, tenant string, scopes []tenancy.Scope) (bool, e
 	if err != nil {
 		return false, err
 	}
-	id, err := tenancy.NewVerifier(key.Public(), s.now).Verify(token)
+	id, err := tenancy.NewAuthenticator(tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(key.Keys())}}, s.now).
+		Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
 	if err != nil || id.Tenant != tenant || id.Expires.Sub(s.now()) < renewBefore {
 		return false, nil
 	}

@@ -25,7 +25,8 @@ func ensure(t *testing.T, s *Store, path, tenant string, wantNew bool) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := tenancy.NewVerifier(signingKey(t, s).Public(), s.now).Verify(token)
+	id, err := tenancy.NewAuthenticator(tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(signingKey(t, s).Keys())}}, s.now).
+		Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
 	if err != nil {
 		t.Fatal(err)
 	}
