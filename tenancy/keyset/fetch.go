@@ -38,7 +38,7 @@ func (s *Set) fetch(ctx context.Context) (keys []tenancy.PublicKey, skipped []st
 	}
 	keys, skipped, err = parseJWKS(data, false)
 	if err != nil && len(skipped) > 0 {
-		err = fmt.Errorf("%w: %s", err, strings.Join(skipped, "; "))
+		err = fmt.Errorf("%w: %s", err, list(skipped))
 	}
 	return keys, skipped, err
 }
@@ -55,7 +55,7 @@ func (s *Set) discover(ctx context.Context) (string, error) {
 		JWKSURI string `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(data, &said); err != nil {
-		return "", fmt.Errorf("not a discovery document: %w", err)
+		return "", fmt.Errorf("not a discovery document: %.100s", err.Error())
 	}
 	// Section 4.3: they must be the same, so that nobody answers for somebody else.
 	if said.Issuer != s.opts.Issuer {
@@ -88,7 +88,7 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 		if u := (*url.Error)(nil); errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, fmt.Errorf("%s: %w", bare(req.URL), err)
+		return nil, fmt.Errorf("%s: %.300s", bare(req.URL), err.Error())
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

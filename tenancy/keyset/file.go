@@ -61,12 +61,11 @@ func parsePEM(data []byte) ([]tenancy.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("PEM block %d: %w", n, err)
 		}
-		id, err := thumbprint(key)
+		made, err := publicKeys("", key, "")
 		if err != nil {
 			return nil, fmt.Errorf("PEM block %d: %w", n, err)
 		}
-		made, err := publicKeys(id, key, "")
-		if err != nil {
+		if made[0].ID, err = thumbprint(key); err != nil {
 			return nil, fmt.Errorf("PEM block %d: %w", n, err)
 		}
 		made[0].Until = until

@@ -14,6 +14,7 @@ import (
 const (
 	maxKeys = 100 // of a set; providers have two to ten
 	maxID   = 256 // bytes of a "kid"
+	maxTold = 5   // keys of which is said why they aren't used
 )
 
 // errPrivate is why a key isn't taken.
@@ -36,7 +37,7 @@ func readJWKSFile(path string) (keys []tenancy.PublicKey, skipped []string, err 
 }
 
 // parseJWKS returns the usable keys of a JSON Web Key Set (RFC 7517), and why it leaves
-// others out, as section 5 wants it. Its error is for a set that holds none. In a file
+// others out (section 5). Its error is for a set that holds none. In a file
 // secrets are usable, and a private key is an error.
 func parseJWKS(data []byte, file bool) (keys []tenancy.PublicKey, skipped []string, err error) {
 	var set struct {
@@ -44,7 +45,7 @@ func parseJWKS(data []byte, file bool) (keys []tenancy.PublicKey, skipped []stri
 	}
 	switch err := json.Unmarshal(data, &set); {
 	case err != nil:
-		return nil, nil, fmt.Errorf("not a JSON Web Key Set: %w", err)
+		return nil, nil, fmt.Errorf("not a JSON Web Key Set: %.100s", err.Error())
 	case len(set.Keys) > maxKeys:
 		return nil, nil, fmt.Errorf("%d keys (want at most %d)", len(set.Keys), maxKeys)
 	}
@@ -86,13 +87,17 @@ func parseJWK(raw json.RawMessage, file bool) ([]tenancy.PublicKey, error) {
 		return nil, errors.New("key_ops don't include verify")
 	case len(m.KID) > maxID:
 		return nil, fmt.Errorf("its kid is longer than %d bytes", maxID)
+	case !slices.Contains([]jwkset.KTY{jwkset.KtyRSA, jwkset.KtyEC, jwkset.KtyOKP, jwkset.KtyOct}, m.KTY):
+		return nil, fmt.Errorf("of the unknown type %.20q", m.KTY)
+	case !slices.Contains([]jwkset.CRV{"", jwkset.CrvP256, jwkset.CrvP384, jwkset.CrvP521, jwkset.CrvEd25519}, m.CRV):
+		return nil, fmt.Errorf("on the curve %.20q (want P-256, P-384, P-521 or Ed25519)", m.CRV)
 	}
 	// The key is enough: certificates beside it vouch for nothing that the place where the
 	// set comes from doesn't, and x5u would have us fetch what the set names.
 	bare := jwkset.JWKMarshal{KTY: m.KTY, CRV: m.CRV, X: m.X, Y: m.Y, N: m.N, E: m.E, K: m.K}
 	jwk, err := jwkset.NewJWKFromMarshal(bare, jwkset.JWKMarshalOptions{Private: m.KTY == jwkset.KtyOct}, jwkset.JWKValidateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("of type %.20q: %w", m.KTY, err)
+		return nil, fmt.Errorf("of type %s: %w", m.KTY, err)
 	}
 	return publicKeys(m.KID, jwk.Key(), string(m.ALG))
 }

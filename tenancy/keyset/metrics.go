@@ -2,6 +2,7 @@ package keyset
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -51,7 +52,9 @@ func (m *Metrics) follow(s *Set) (leave func()) {
 	if s.client != nil {
 		m.refreshes.WithLabelValues(labels[0], labels[1], "ok")
 		m.refreshes.WithLabelValues(labels[0], labels[1], "failed")
-		m.fetchedAt.WithLabelValues(labels[:]...)
+		if at := m.fetchedAt.WithLabelValues(labels[:]...); !s.fetched.IsZero() {
+			at.Set(seconds(s.fetched))
+		}
 	}
 	return func() {
 		m.mu.Lock()
@@ -77,5 +80,7 @@ func (m *Metrics) fetched(s *Set, err error) {
 	}
 	m.refreshes.WithLabelValues(s.opts.Issuer, s.place, "ok").Inc()
 	m.keys.WithLabelValues(s.opts.Issuer, s.place).Set(float64(s.count()))
-	m.fetchedAt.WithLabelValues(s.opts.Issuer, s.place).Set(float64(s.fetched.UnixMilli()) / 1000)
+	m.fetchedAt.WithLabelValues(s.opts.Issuer, s.place).Set(seconds(s.fetched))
 }
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

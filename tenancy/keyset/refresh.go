@@ -2,6 +2,7 @@ package keyset
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -120,9 +121,18 @@ func (s *Set) fetchOnce(ctx context.Context) error {
 
 // logSkipped says which keys aren't used, unless it did already.
 func (s *Set) logSkipped(skipped []string) {
-	text := strings.Join(skipped, "; ")
+	text := list(skipped)
 	if text != "" && text != s.told {
 		s.log.Warn("some keys are not used", "why", text)
 	}
 	s.told = text
+}
+
+// list joins the first of the reasons.
+func list(skipped []string) string {
+	more := ""
+	if n := len(skipped) - maxTold; n > 0 {
+		skipped, more = skipped[:maxTold], fmt.Sprintf("; and %d more", n)
+	}
+	return strings.Join(skipped, "; ") + more
 }

@@ -51,11 +51,11 @@ type state struct {
 // are no more than 16, and else none: it should have named one (OpenID Connect Core 1.0,
 // section 10.1).
 //
-// If nothing matches and the keys come from a URL, Keys waits for a fetch that is under
-// way, or that it asks for itself: see the package's documentation for the bounds.
+// If nothing has this "kid" and the keys come from a URL, Keys waits for a fetch that is
+// under way, or that it asks for itself: see the package's documentation for the bounds.
 func (s *Set) Keys(kid string) []tenancy.PublicKey {
 	found := s.match(kid)
-	if len(found) > 0 || s.client == nil {
+	if len(found) > 0 || s.client == nil || kid == "" && s.count() > 0 {
 		return found
 	}
 	done := s.ask()
