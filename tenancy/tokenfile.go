@@ -15,16 +15,26 @@ func ReadTokenFile(path string) (string, error) {
 		return "", fmt.Errorf("read token file: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	token, err := ReadToken(f)
 	if err != nil {
-		return "", fmt.Errorf("read token file: %w", err)
+		return "", fmt.Errorf("read token file %s: %w", path, err)
+	}
+	return token, nil
+}
+
+// ReadToken returns the token that r has, without the whitespace around it. What is
+// empty or can't be a token gives an [*Error].
+func ReadToken(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxToken+1))
+	if err != nil {
+		return "", err
 	}
 	token := strings.TrimSpace(string(data))
 	switch {
 	case token == "":
-		return "", fmt.Errorf("read token file %s: %w", path, &Error{Reason: Missing})
+		return "", &Error{Reason: Missing}
 	case len(data) > maxToken || strings.ContainsFunc(token, notTokenRune):
-		return "", fmt.Errorf("read token file %s: %w", path, malformed("not a token"))
+		return "", malformed("not a token")
 	}
 	return token, nil
 }

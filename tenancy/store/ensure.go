@@ -16,7 +16,8 @@ const (
 	// renewBefore is how much life a daemon's own token must have left.
 	renewBefore = 7 * 24 * time.Hour
 
-	ownSubject = "invoscope" // "sub" of the daemon's own token
+	// OwnSubject is the "sub" of the daemon's own token.
+	OwnSubject = "invoscope"
 )
 
 // EnsureToken makes sure that path holds the daemon's own token: one for tenant, signed
@@ -40,7 +41,7 @@ func (s *Store) EnsureToken(path, tenant string) (bool, error) {
 			return false, err
 		}
 	}
-	token, _, err = s.Issue(tenancy.Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: tenancy.DefaultLife}, JWT)
+	token, _, err = s.Issue(tenancy.Grant{Tenant: tenant, Subject: OwnSubject, Scopes: scopes, Life: tenancy.DefaultLife}, JWT)
 	if err != nil {
 		return false, err
 	}
@@ -69,5 +70,5 @@ func (s *Store) stillGood(token, tenant string, scopes []tenancy.Scope) (bool, e
 			return false, nil
 		}
 	}
-	return !slices.ContainsFunc(revoked, func(r Revocation) bool { return r.hits(id) }), nil
+	return !slices.ContainsFunc(revoked, func(r Revocation) bool { return r.Names(id) }), nil
 }

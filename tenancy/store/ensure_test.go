@@ -109,7 +109,7 @@ func TestEnsureTokenAfterARevocation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	for name, r := range map[string]func(Token) tenancy.Revocation{
 		"id":            func(made Token) tenancy.Revocation { return tenancy.Revocation{TokenID: made.ID} },
-		"subject":       func(Token) tenancy.Revocation { return tenancy.Revocation{Subject: ownSubject, IssuedBefore: s.now()} },
+		"subject":       func(Token) tenancy.Revocation { return tenancy.Revocation{Subject: OwnSubject, IssuedBefore: s.now()} },
 		"all before":    func(Token) tenancy.Revocation { return tenancy.Revocation{IssuedBefore: s.now()} },
 		"of the tenant": func(Token) tenancy.Revocation { return tenancy.Revocation{Tenant: "default", IssuedBefore: s.now()} },
 	} {
@@ -138,7 +138,7 @@ func TestEnsureTokenAfterARotation(t *testing.T) {
 	s, c := newStore(t)
 	path := filepath.Join(t.TempDir(), "token")
 	before := ensure(t, s, path, "default", true)
-	if _, err := s.RotateKey(c.now().Add(24 * time.Hour)); err != nil {
+	if _, _, err := s.RotateKey(c.now().Add(24 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	ensure(t, s, path, "default", true)

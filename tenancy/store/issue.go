@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
@@ -25,37 +26,60 @@ const APIPrefix = "inv_tok_"
 // A revocation of all that was issued before a moment ago doesn't hit it; one that
 // would is an error.
 func (s *Store) Issue(g tenancy.Grant, kind Kind) (string, Token, error) {
-	if err := g.Validate(); err != nil {
-		return "", Token{}, fmt.Errorf("issue token: %w", err)
-	}
-	key, err := s.SigningKey()
+	token, made, err := s.issue(g, kind, true)
 	if err != nil {
 		return "", Token{}, fmt.Errorf("issue token: %w", err)
 	}
-	var token string
-	var made Token
-	// The lock keeps a revocation from coming between the look at them and the token.
+	return token, made, nil
+}
+
+// MaxPassing is how long a token of [Store.IssuePassing] may live.
+const MaxPassing = time.Hour
+
+// IssuePassing makes a JWT that a command uses once, and keeps no record of it: lists
+// would be full of them. Revocations hit it like any other.
+func (s *Store) IssuePassing(g tenancy.Grant) (string, error) {
+	if g.Life > MaxPassing {
+		return "", fmt.Errorf("issue token: a life of %s without a record (want at most %s)", g.Life, MaxPassing)
+	}
+	token, _, err := s.issue(g, JWT, false)
+	if err != nil {
+		return "", fmt.Errorf("issue token: %w", err)
+	}
+	return token, nil
+}
+
+func (s *Store) issue(g tenancy.Grant, kind Kind, keep bool) (token string, made Token, err error) {
+	// Before anything is made for what can't be granted.
+	if err := g.Validate(); err != nil {
+		return "", Token{}, err
+	}
+	// The lock keeps a revocation from coming between the look at them and the token,
+	// and a rotation between the look at the key and its use.
 	err = s.locked(func() error {
 		at, err := s.issueTime(g)
 		if err != nil {
 			return err
 		}
 		var sum [sha256.Size]byte
-		if kind == JWT {
-			token, made, err = signJWT(g, key, at)
-		} else {
+		switch kind {
+		case JWT:
+			token, made, err = s.signJWT(g, at)
+		case API:
 			token, made = makeAPI(g, at)
 			sum = sha256.Sum256([]byte(token))
+		default:
+			err = fmt.Errorf("unknown kind of token %q", kind)
 		}
-		if err != nil {
+		if err != nil || !keep {
 			return err
 		}
-		return errors.Join(s.writeRecord(&made, sum), s.sweepTokens())
+		if err := s.sweepTokens(); err != nil {
+			return err
+		}
+		return s.writeRecord(&made, sum)
 	})
-	if err != nil {
-		return "", Token{}, fmt.Errorf("issue token: %w", err)
-	}
-	return token, made, nil
+	return token, made, err
 }
 
 func newToken(g tenancy.Grant, kind Kind, at time.Time) Token {
@@ -66,7 +90,11 @@ func newToken(g tenancy.Grant, kind Kind, at time.Time) Token {
 	}
 }
 
-func signJWT(g tenancy.Grant, key *tenancy.Key, at time.Time) (string, Token, error) {
+func (s *Store) signJWT(g tenancy.Grant, at time.Time) (string, Token, error) {
+	key, err := s.SigningKey()
+	if err != nil {
+		return "", Token{}, err
+	}
 	issued, err := tenancy.NewSigner(key, func() time.Time { return at }).Issue(g)
 	if err != nil {
 		return "", Token{}, err
@@ -93,12 +121,15 @@ func (s *Store) issueTime(g tenancy.Grant) (time.Time, error) {
 	}
 	t := newToken(g, JWT, at)
 	for _, r := range revoked {
-		if !r.hits(t.Identity()) {
+		if !r.Names(t.Identity()) {
 			continue
 		}
-		next := r.IssuedBefore.Truncate(time.Second).Add(time.Second)
-		if r.IssuedBefore.IsZero() || next.Sub(at) > time.Second {
+		if r.IssuedBefore.IsZero() || r.IssuedBefore.Sub(at) > time.Second {
 			return at, errors.New("such tokens are revoked: " + r.describe())
+		}
+		next := r.IssuedBefore.Truncate(time.Second)
+		if next.Before(r.IssuedBefore) {
+			next = next.Add(time.Second)
 		}
 		at = next
 		t = newToken(g, JWT, at)
@@ -134,8 +165,8 @@ const (
 	sweepAfter = time.Hour
 )
 
-// sweepTokens removes what is kept of expired tokens, once a day: it takes reading
-// everything.
+// sweepTokens removes what is kept of expired tokens, and what a crash has left, once a
+// day: it takes reading everything. What can't be read stays, for who needs it to say.
 func (s *Store) sweepTokens() error {
 	marker := filepath.Join(s.tokenDir(), sweptName)
 	info, err := os.Stat(marker)
@@ -144,15 +175,16 @@ func (s *Store) sweepTokens() error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	records, err := s.loadRecords()
-	if err != nil {
+	entries, err := os.ReadDir(s.tokenDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for id, r := range records {
-		if s.now().Sub(r.Expires) < sweepAfter {
+	for _, e := range entries {
+		if e.Name() == sweptName || !s.isOver(e) {
 			continue
 		}
-		if err := os.Remove(s.recordFile(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := os.Remove(filepath.Join(s.tokenDir(), e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -160,4 +192,15 @@ func (s *Store) sweepTokens() error {
 		return err
 	}
 	return os.Chtimes(marker, time.Time{}, s.now())
+}
+
+// isOver tells whether a file is of an expired token, or a temporary one whose writer,
+// which holds the lock, is gone.
+func (s *Store) isOver(e fs.DirEntry) bool {
+	id, isRecord := strings.CutSuffix(e.Name(), recordEnd)
+	if !isRecord || !validID(id) {
+		return e.Type().IsRegular() && strings.HasPrefix(e.Name(), ".")
+	}
+	r, err := s.loadRecord(id)
+	return err == nil && s.now().Sub(r.Expires) >= sweepAfter
 }

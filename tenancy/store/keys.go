@@ -66,20 +66,22 @@ func (s *Store) GenerateKey() (*tenancy.Key, error) {
 
 // RotateKey makes a new signing key. What the old one has signed is accepted until the
 // date keepUntil, to the second; a date that isn't in the future ends it now. Retired
-// keys whose date has passed are removed.
-func (s *Store) RotateKey(keepUntil time.Time) (*tenancy.Key, error) {
-	var next *tenancy.Key
-	err := s.locked(func() error {
+// keys whose date has passed are removed. It returns both keys; without an old one it
+// is an [fs.ErrNotExist].
+func (s *Store) RotateKey(keepUntil time.Time) (next *tenancy.Key, retired tenancy.PublicKey, err error) {
+	err = s.locked(func() error {
 		old, err := s.loadSigning()
 		if err != nil {
 			return err
 		}
+		retired = old.key.Public()
+		retired.Until = keepUntil.UTC().Truncate(time.Second)
 		if next, err = tenancy.GenerateKey(); err != nil {
 			return err
 		}
 		// A crash after the first step leaves the old key signing, and retired too:
 		// what signs counts. One after the second leaves nothing undone.
-		if err := s.retire(old, keepUntil); err != nil {
+		if err := s.retire(retired, old.created); err != nil {
 			return err
 		}
 		content, err := signing{next, s.now()}.encode()
@@ -92,19 +94,17 @@ func (s *Store) RotateKey(keepUntil time.Time) (*tenancy.Key, error) {
 		return s.sweepKeys(next.Public().ID)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("rotate the signing key: %w", err)
+		return nil, tenancy.PublicKey{}, fmt.Errorf("rotate the signing key: %w", err)
 	}
-	return next, nil
+	return next, retired, nil
 }
 
-func (s *Store) retire(old signing, until time.Time) error {
-	public := old.key.Public()
-	public.Until = until
-	content, err := retired{public, old.created}.encode()
+func (s *Store) retire(key tenancy.PublicKey, created time.Time) error {
+	content, err := retired{key, created}.encode()
 	if err != nil {
 		return err
 	}
-	return s.write(s.retiredFile(public.ID), content)
+	return s.write(s.retiredFile(key.ID), content)
 }
 
 func (s *Store) retiredFile(id string) string { return filepath.Join(s.retiredDir(), id+retiredEnd) }

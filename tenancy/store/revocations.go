@@ -76,6 +76,9 @@ func (s *Store) Revoked() ([]Revocation, error) { return s.loadRevocations() }
 // It is kept for as long as it may matter. That is known of a single token that was
 // issued here; others are kept until the date until, or for good if it is zero.
 func (s *Store) Revoke(r tenancy.Revocation, why string, until time.Time) (bool, error) {
+	if r == (tenancy.Revocation{}) {
+		return false, errors.New("revoke: it isn't said which tokens")
+	}
 	added := false
 	err := s.locked(func() error {
 		all, err := s.loadRevocations()
@@ -108,7 +111,7 @@ func same(a, b tenancy.Revocation) bool {
 // lastUse returns when nothing that r names can be accepted any more; zero if that
 // isn't known.
 func (s *Store) lastUse(r tenancy.Revocation) (time.Time, error) {
-	if r.Issuer != ownIssuer() || !validID(r.TokenID) {
+	if r.Issuer != tenancy.OwnIssuer || !validID(r.TokenID) {
 		return time.Time{}, nil
 	}
 	issued, err := s.loadRecord(r.TokenID)
@@ -151,23 +154,14 @@ func (s *Store) loadRevocations() ([]Revocation, error) {
 	all := make([]Revocation, 0, len(list.Revocations))
 	for i := range list.Revocations {
 		r := list.Revocations[i].revocation()
+		if r.Revocation == (tenancy.Revocation{}) {
+			return nil, fmt.Errorf("load revocations: %s: the entry %d doesn't say which tokens", path, i)
+		}
 		if r.Until.IsZero() || s.now().Before(r.Until) {
 			all = append(all, r)
 		}
 	}
 	return all, nil
-}
-
-// hits tells whether the bearer of a token is who r is about.
-func (r *Revocation) hits(id tenancy.Identity) bool {
-	if r.Revocation == (tenancy.Revocation{}) {
-		return false
-	}
-	return (r.TokenID == "" || r.TokenID == id.TokenID) &&
-		(r.Subject == "" || r.Subject == id.Subject) &&
-		(r.Issuer == "" || r.Issuer == id.Issuer) &&
-		(r.Tenant == "" || r.Tenant == id.Tenant) &&
-		(r.IssuedBefore.IsZero() || id.Issued.Before(r.IssuedBefore))
 }
 
 func (r *Revocation) describe() string {

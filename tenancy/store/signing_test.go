@@ -101,7 +101,7 @@ func TestSigningKeyRefuses(t *testing.T) {
 				"SigningKey": func() error { _, err := s.SigningKey(); return err },
 				"KeySet":     func() error { _, err := s.KeySet(); return err },
 				"Keys":       func() error { _, err := s.Keys(); return err },
-				"RotateKey":  func() error { _, err := s.RotateKey(s.now()); return err },
+				"RotateKey":  func() error { _, _, err := s.RotateKey(s.now()); return err },
 			} {
 				if err := open(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), s.signingFile()) {
 					t.Errorf("%s: error = %v, want one with %q and the path", what, err, tt.want)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ const allTenants = "*"
 // Identity returns who the bearer of the token is.
 func (t *Token) Identity() tenancy.Identity {
 	id := tenancy.Identity{
-		Issuer: ownIssuer(), Tenant: t.Tenant, Subject: t.Subject, TokenID: t.ID,
+		Issuer: tenancy.OwnIssuer, Tenant: t.Tenant, Subject: t.Subject, TokenID: t.ID,
 		Scopes: t.Scopes, Issued: t.Issued, Expires: t.Expires,
 	}
 	switch {
@@ -58,9 +59,6 @@ func (t *Token) Identity() tenancy.Identity {
 	}
 	return id
 }
-
-// ownIssuer is the "iss" of the tokens that are issued here.
-func ownIssuer() string { return tenancy.Own(nil).Name }
 
 const (
 	// recordVersion is that of the files; others are refused.
@@ -189,6 +187,33 @@ func (s *Store) APITokens() (map[string]tenancy.APIToken, error) {
 		tokens[r.ID] = tenancy.APIToken{Hash: sum, Identity: t.Identity()}
 	}
 	return tokens, nil
+}
+
+// ErrWrongSecret says that an opaque token has the id of one that was issued, and another
+// secret.
+var ErrWrongSecret = errors.New("the token's secret is wrong")
+
+// APIToken returns what is kept of an opaque token, expired or not. It is an
+// [fs.ErrNotExist] when nothing is, and [ErrWrongSecret].
+func (s *Store) APIToken(token string) (Token, error) {
+	rest, isAPI := strings.CutPrefix(token, APIPrefix)
+	id, _, _ := strings.Cut(rest, "_")
+	if !isAPI || !validID(id) {
+		return Token{}, fmt.Errorf("look up token: %w", fs.ErrNotExist)
+	}
+	r, err := s.loadRecord(id)
+	if err != nil {
+		return Token{}, fmt.Errorf("look up token: %w", err)
+	}
+	want, err := r.hash()
+	if err != nil {
+		return Token{}, fmt.Errorf("look up token: %s: %w", s.recordFile(id), err)
+	}
+	got := sha256.Sum256([]byte(token))
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return Token{}, ErrWrongSecret
+	}
+	return r.token(), nil
 }
 
 // cachedRecord is a record, and the file that it was read from.
