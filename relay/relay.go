@@ -77,6 +77,8 @@ type Options struct {
 type Relay struct {
 	opts    Options
 	metrics *metrics
+	limits  *limits.Limiter
+	now     func() time.Time
 	grpc    *grpc.Server
 	loki    handler
 	tempo   handler
@@ -97,12 +99,14 @@ func New(o Options) *Relay {
 		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
 		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout,
 	}
-	now := o.Now
-	if now == nil {
-		now = time.Now
+	if r.now = o.Now; r.now == nil {
+		r.now = time.Now
+	}
+	if r.limits = o.Limits; r.limits == nil {
+		r.limits = limits.New(limits.Set{}, limits.Options{Registerer: o.Registerer})
 	}
 	r.invocations = invocation.New(invocation.Options{
-		Index: o.Index, Loki: o.Loki, Tempo: o.Tempo, TenantKey: o.TenantKey, GrafanaURL: o.GrafanaURL, Now: now,
+		Index: o.Index, Loki: o.Loki, Tempo: o.Tempo, TenantKey: o.TenantKey, GrafanaURL: o.GrafanaURL, Now: r.now,
 	})
 	r.loki = r.relayTo(o.Loki)
 	r.tempo = r.relayTo(o.Tempo)
