@@ -86,6 +86,7 @@ type Relay struct {
 	opts    Options
 	now     func() time.Time
 	metrics *metrics
+	limits  *limits.Limiter
 	grpc    *grpc.Server
 	loki    handler
 	tempo   handler
@@ -105,8 +106,12 @@ func New(o Options) *Relay {
 	if now == nil {
 		now = time.Now
 	}
+	limiter := o.Limits
+	if limiter == nil {
+		limiter = limits.New(limits.Set{}, limits.Options{Registerer: o.Registerer})
+	}
 	r := &Relay{
-		opts: o, now: now, metrics: newMetrics(o.Registerer),
+		opts: o, now: now, limits: limiter, metrics: newMetrics(o.Registerer),
 		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
 		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout, writeTimeout: writeTimeout,
 	}
