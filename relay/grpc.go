@@ -76,6 +76,9 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 			return ctx, status.Error(codes.Unimplemented, "this method is not served")
 		}
 		id, err := r.authorize(grpcCaller(ctx, call.Header), scope)
+		if err == nil && isWrite(scope) {
+			err = r.writes(ctx, id)
+		}
 		if err != nil {
 			r.logRefusal(ctx, call.FullMethodName, id, err)
 			r.recordRefused(ctx, call, id, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
 	"github.com/invoscope/invoscope/tenancy/audit"
+	"github.com/invoscope/invoscope/tenancy/limits"
 )
 
 // Authenticator tells who is calling; [tenancy.Authenticator] is one.
@@ -39,6 +40,14 @@ type Auditor interface {
 	Record(*audit.Record)
 }
 
+// Roster knows which tenants there are; [roster.Roster] is one.
+type Roster interface {
+	// Tenants returns all tenants, sorted.
+	Tenants() []string
+	// Seen notes that a tenant writes.
+	Seen(tenant string) error
+}
+
 // Options are the parts that a [Relay] connects.
 type Options struct {
 	Loki, Tempo engine.Engine
@@ -46,6 +55,10 @@ type Options struct {
 	Rebuild     *rebuild.Server
 	// Authenticator decides who may do what.
 	Authenticator Authenticator
+	// Limits are what tenants may use; nil means that nothing is limited.
+	Limits *limits.Limiter
+	// Roster knows the tenants that a token for all of them reads; nil means none.
+	Roster Roster
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
 	// Index is what is known of invocations. The invocation API answers from it, and
@@ -73,6 +86,7 @@ type Relay struct {
 	opts    Options
 	now     func() time.Time
 	metrics *metrics
+	limits  *limits.Limiter
 	grpc    *grpc.Server
 	loki    handler
 	tempo   handler
@@ -92,8 +106,12 @@ func New(o Options) *Relay {
 	if now == nil {
 		now = time.Now
 	}
+	limiter := o.Limits
+	if limiter == nil {
+		limiter = limits.New(limits.Set{}, limits.Options{Registerer: o.Registerer})
+	}
 	r := &Relay{
-		opts: o, now: now, metrics: newMetrics(o.Registerer),
+		opts: o, now: now, limits: limiter, metrics: newMetrics(o.Registerer),
 		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
 		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout, writeTimeout: writeTimeout,
 	}
