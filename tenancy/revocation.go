@@ -46,10 +46,11 @@ func (r *revocations) revoked(id *Identity) bool {
 }
 
 func anyNames(some []Revocation, id *Identity) bool {
-	return slices.ContainsFunc(some, func(r Revocation) bool { return r.names(id) })
+	return slices.ContainsFunc(some, func(r Revocation) bool { return r.Names(*id) })
 }
 
-func (r Revocation) names(id *Identity) bool {
+// Names reports whether the revocation is of a token that says this of its bearer.
+func (r Revocation) Names(id Identity) bool {
 	return r != Revocation{} &&
 		(r.TokenID == "" || r.TokenID == id.TokenID) &&
 		(r.Subject == "" || r.Subject == id.Subject) &&
