@@ -34,22 +34,22 @@ func EnsureTokenFile(path, tenant string, key *Key, now func() time.Time) (bool,
 		return false, err
 	}
 	scopes := slices.DeleteFunc(Scopes(), func(s Scope) bool { return s == Admin })
-	if err == nil && stillGood(token, tenant, scopes, NewVerifier(key.Public(), now)) {
+	if err == nil && stillGood(token, tenant, scopes, NewAuthenticator(Policy{Issuers: []Issuer{Own(key.Keys())}}, now)) {
 		return false, nil
 	}
-	token, err = NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
+	issued, err := NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
 	if err != nil {
 		return false, err
 	}
-	if err := renameio.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+	if err := renameio.WriteFile(path, []byte(issued.Token+"\n"), 0o600); err != nil {
 		return false, fmt.Errorf("write token file: %w", err)
 	}
 	return true, nil
 }
 
-func stillGood(token, tenant string, scopes []Scope, v *Verifier) bool {
-	id, err := v.Verify(token)
-	if err != nil || id.Tenant != tenant || id.Expires.Sub(v.now()) < renewBefore {
+func stillGood(token, tenant string, scopes []Scope, a *Authenticator) bool {
+	id, err := a.Authenticate(Caller{Authorization: []string{"Bearer " + token}})
+	if err != nil || id.Tenant != tenant || id.Expires.Sub(a.now()) < renewBefore {
 		return false
 	}
 	for _, s := range scopes {

@@ -24,7 +24,7 @@ func TestEnsureTokenFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := NewVerifier(key.Public(), c.now).Verify(token)
+		id, err := ownAuthenticator(key, c.now).Authenticate(bearer(token))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,8 +66,9 @@ func (c *indexRebuildCmd) connect() (session, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Token, err = tenancy.NewSigner(key, clock()).Issue(tenancy.Grant{
+	issued, err := tenancy.NewSigner(key, clock()).Issue(tenancy.Grant{
 		Tenant: s.tenant, Subject: "invoscope index rebuild", Scopes: []tenancy.Scope{tenancy.Admin}, Life: rebuildTokenLife,
 	})
+	s.Token = issued.Token
 	return s, err
 }

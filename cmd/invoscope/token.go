@@ -41,13 +41,13 @@ func (c *tokenIssueCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	token, err := tenancy.NewSigner(key, clock()).Issue(grant)
+	issued, err := tenancy.NewSigner(key, clock()).Issue(grant)
 	if err != nil {
 		return err
 	}
 	if c.TTL > tenancy.DefaultLife {
 		fmt.Fprintf(g.stderr, "warning: the token is valid for %s, more than 90 days; there is no way to take it back before\n", c.TTL)
 	}
-	_, err = fmt.Fprintln(g.stdout, token)
+	_, err = fmt.Fprintln(g.stdout, issued.Token)
 	return err
 }

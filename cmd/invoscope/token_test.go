@@ -53,7 +53,8 @@ func TestTokenIssue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := tenancy.NewVerifier(key.Public(), time.Now).Verify(token)
+	id, err := tenancy.NewAuthenticator(tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(key.Keys())}}, time.Now).
+		Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
 	if err != nil {
 		t.Fatal(err)
 	}
