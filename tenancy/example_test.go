@@ -2,20 +2,13 @@ package tenancy_test
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
 )
 
 func Example() {
-	dir, err := os.MkdirTemp("", "keys")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-
-	key, err := tenancy.OpenKey(dir)
+	key, err := tenancy.GenerateKey()
 	if err != nil {
 		panic(err)
 	}

@@ -38,7 +38,7 @@ func (c *clock) advance(d time.Duration) {
 
 func openTestKey(tb testing.TB) *Key {
 	tb.Helper()
-	key, err := OpenKey(tb.TempDir())
+	key, err := GenerateKey()
 	if err != nil {
 		tb.Fatal(err)
 	}

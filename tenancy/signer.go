@@ -17,8 +17,10 @@ const (
 	// DefaultLife is how long a token lives unless its maker says otherwise.
 	DefaultLife = 90 * 24 * time.Hour
 
-	// issuerName is both who makes our tokens ("iss") and whom they are for ("aud").
-	issuerName = "invoscope"
+	// OwnIssuer is both who makes our tokens ("iss") and whom they are for ("aud").
+	OwnIssuer = "invoscope"
+
+	issuerName = OwnIssuer
 
 	// maxSubject bounds the subject, in bytes, so that a token stays well
 	// below maxToken and a log line stays readable.
