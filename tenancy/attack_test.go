@@ -64,7 +64,7 @@ func TestAttacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
+	publicPEM := pemOf(spki)
 	_, stranger, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -192,6 +192,10 @@ func TestAttacks(t *testing.T) {
 			}
 		})
 	}
+}
+
+func pemOf(spki []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
 }
 
 // manyClaims is the beginning of an object with n members.
