@@ -47,7 +47,7 @@ func TestValidate(t *testing.T) {
 		"issuer's tenant":    {func(p *Policy) { p.Issuers[1].Tenant = "a|b" }, []string{"issuers[1].tenant: tenant name"}},
 		"bad pointer":        {func(p *Policy) { p.Issuers[1].Claims = ClaimNames{Tenant: "/~", Roles: "/a~2"} }, []string{"issuers[1].claims.roles: not a JSON pointer", "issuers[1].claims.tenant: not a JSON pointer"}},
 		"role's scope":       {func(p *Policy) { p.Issuers[1].Roles = map[string][]Scope{"viewer": {LogsRead, "x"}} }, []string{"issuers[1].roles.viewer[1]: unknown scope"}},
-		"revokes nothing":    {func(p *Policy) { p.Revocations = append(p.Revocations, Revocation{}) }, []string{"revocations[1]: sets no field"}},
+		"revokes nothing":    {func(p *Policy) { p.Revocations = append(p.Revocations, Revocation{IssuedBefore: time.Time{}.Local()}) }, []string{"revocations[1]: sets no field"}},
 		"suffix without dot": {func(p *Policy) { p.HostSuffix = "dev.example.com" }, []string{"host_suffix: doesn't begin with a dot"}},
 		"suffix with a port": {func(p *Policy) { p.HostSuffix += ":3100" }, []string{"host_suffix: is not a host name"}},
 		"certificate": {func(p *Policy) {
