@@ -3,6 +3,8 @@ module github.com/invoscope/invoscope
 go 1.26.7
 
 require (
+	github.com/DeRuina/timberjack v1.4.10
+	github.com/MicahParks/jwkset v0.11.4
 	github.com/alecthomas/kong v1.17.0
 	github.com/alecthomas/units v0.0.0-20240927000941-0f3dac36c52b
 	github.com/cenkalti/backoff/v5 v5.0.3

@@ -26,6 +26,10 @@ func (r *Relay) relayTo(e engine.Engine) handler {
 		Transport:     e,
 		FlushInterval: -1,
 		BufferPool:    &bufferPool{},
+		ModifyResponse: func(resp *http.Response) error {
+			holdAnswer(resp)
+			return nil
+		},
 		// What it has to say is that somebody went away in the middle.
 		ErrorLog: slog.NewLogLogger(r.opts.Log.Handler(), slog.LevelInfo),
 	}
@@ -52,6 +56,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.Host = ""
 	p.Out.Header.Del("Authorization")
 	p.Out.Header.Del("Cookie")
+	p.Out.Trailer = nil // no API has any
 	p.Out.Header.Del(lookupHeader)
 	p.Out.Header.Set(engine.TenantHeader, orgID(readsFrom(p.In.Context())))
 	if p.In.URL.Path != tailPath || !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
@@ -67,6 +72,9 @@ func rewrite(p *httputil.ProxyRequest) {
 const retryUnavailable = time.Second
 
 func engineFault(ctx context.Context, err error) error {
+	if cut := cutOff(ctx); cut != nil {
+		return cut
+	}
 	if ctx.Err() != nil {
 		return &fault.Error{Kind: fault.Unavailable, Message: "the request was cancelled", Cause: err}
 	}

@@ -2,24 +2,17 @@ package tenancy_test
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
 )
 
 func Example() {
-	dir, err := os.MkdirTemp("", "keys")
+	key, err := tenancy.GenerateKey()
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
-
-	key, err := tenancy.OpenKey(dir)
-	if err != nil {
-		panic(err)
-	}
-	token, err := tenancy.NewSigner(key, time.Now).Issue(tenancy.Grant{
+	issued, err := tenancy.NewSigner(key, time.Now).Issue(tenancy.Grant{
 		Tenant: "acme",
 		Scopes: []tenancy.Scope{tenancy.LogsRead},
 		Life:   tenancy.DefaultLife,
@@ -28,17 +21,18 @@ func Example() {
 		panic(err)
 	}
 
-	verifier := tenancy.NewVerifier(key.Public(), time.Now)
-	sent, err := tenancy.TokenFromAuthorization([]string{"Bearer " + token})
-	if err != nil {
-		panic(err)
-	}
-	id, err := verifier.Verify(sent)
+	policy := tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(key.Keys())}}
+	authenticator := tenancy.NewAuthenticator(policy, time.Now)
+	caller := tenancy.Caller{Authorization: []string{"Bearer " + issued.Token}}
+	id, err := authenticator.Authenticate(caller)
 	fmt.Println(id.Tenant, id.Allows(tenancy.LogsRead), id.Allows(tenancy.LogsWrite), err)
 
-	_, err = verifier.Verify(sent[:len(sent)-2])
+	// Taken back, the token is refused from the next request on.
+	policy.Revocations = []tenancy.Revocation{{TokenID: issued.ID}}
+	authenticator.Swap(policy)
+	_, err = authenticator.Authenticate(caller)
 	fmt.Println(tenancy.ReasonOf(err))
 	// Output:
 	// acme true false <nil>
-	// bad signature
+	// revoked
 }

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"crypto/x509"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,21 +15,94 @@ type Identity struct {
 	// Tenant is whose data the caller writes, and reads unless Reads says more. It is
 	// empty for one who only reads, of several tenants.
 	Tenant string
-	// Reads are the tenants that the caller reads, if that isn't Tenant alone.
+	// Reads are the tenants that the caller reads, if that isn't Tenant alone: Tenant,
+	// if it isn't empty, and others.
 	Reads []string
-	// ReadsAll says that the caller reads every tenant.
+	// ReadsAll says that the caller reads every tenant; Reads is then nil.
 	ReadsAll bool
 
-	Subject string // "sub"; who the token was made for, may be empty
-	TokenID string // "jti"; may be empty
-	Scopes  []Scope
+	Subject string    // "sub"; who the token was made for, may be empty
+	TokenID string    // "jti"; may be empty
+	Scopes  []Scope   // without those to write, if Tenant is empty
 	Issued  time.Time // "iat"; may be zero
 	Expires time.Time // zero: never
+
+	proof *proof // for [Authenticator.Hold]; nil if no authenticator made it
 }
 
 // Allows reports whether the identity carries scope.
 func (id Identity) Allows(scope Scope) bool {
 	return slices.Contains(id.Scopes, scope)
+}
+
+// normalize makes what several fields say together true of an identity that is valid.
+func (id *Identity) normalize() {
+	if id.ReadsAll {
+		id.Reads = nil
+	}
+	if id.Tenant != "" && len(id.Reads) > 0 && !slices.Contains(id.Reads, id.Tenant) {
+		id.Reads = append([]string{id.Tenant}, id.Reads...)
+	}
+	if id.Tenant != "" && len(id.Reads) == 1 {
+		id.Reads = nil
+	}
+	if id.Tenant == "" && slices.ContainsFunc(id.Scopes, Scope.writes) {
+		id.Scopes = slices.DeleteFunc(slices.Clone(id.Scopes), Scope.writes)
+	}
+}
+
+// may reports whether id names tenant, or all.
+func (id *Identity) may(tenant string) bool {
+	return id.ReadsAll || id.Tenant == tenant || slices.Contains(id.Reads, tenant)
+}
+
+// nameLike returns the tenant of id's whose name is label but for the case of letters:
+// for one who reads all, label itself. There is none if that could be either of two.
+func (id *Identity) nameLike(label string) (string, bool) {
+	found := ""
+	if strings.EqualFold(id.Tenant, label) {
+		found = id.Tenant
+	}
+	for _, name := range id.Reads {
+		if !strings.EqualFold(name, label) {
+			continue
+		}
+		if found != "" && found != name {
+			return "", false
+		}
+		found = name
+	}
+	if found == "" && id.ReadsAll {
+		return label, true
+	}
+	return found, found != ""
+}
+
+// narrow leaves of what id may do only what concerns tenant, which it may act for.
+func (id *Identity) narrow(tenant string) {
+	id.ReadsAll, id.Reads = false, nil
+	if id.Tenant != tenant {
+		id.Tenant, id.Reads = "", []string{tenant}
+		id.normalize()
+	}
+}
+
+// covers reports whether id may do all that other may.
+func (id *Identity) covers(other *Identity) bool {
+	if id.Tenant != other.Tenant || other.ReadsAll && !id.ReadsAll {
+		return false
+	}
+	for _, name := range other.Reads {
+		if !id.may(name) {
+			return false
+		}
+	}
+	for _, scope := range other.Scopes {
+		if !id.Allows(scope) {
+			return false
+		}
+	}
+	return true
 }
 
 // Caller is what a request says of who sends it.

@@ -1,10 +1,14 @@
 package tenancy
 
 import (
+	"encoding/base64"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 )
 
@@ -34,7 +38,7 @@ func (c *clock) advance(d time.Duration) {
 
 func openTestKey(tb testing.TB) *Key {
 	tb.Helper()
-	key, err := OpenKey(tb.TempDir())
+	key, err := GenerateKey()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -49,11 +53,11 @@ func issue(tb testing.TB, key *Key, now func() time.Time, g Grant) string {
 	if g.Scopes == nil {
 		g.Scopes = []Scope{LogsRead}
 	}
-	token, err := NewSigner(key, now).Issue(g)
+	issued, err := NewSigner(key, now).Issue(g)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return token
+	return issued.Token
 }
 
 func wantReason(tb testing.TB, err error, want Reason) {
@@ -61,4 +65,58 @@ func wantReason(tb testing.TB, err error, want Reason) {
 	if got := ReasonOf(err); got != want {
 		tb.Fatalf("reason = %q (%v), want %q", got, err, want)
 	}
+}
+
+// ownAuthenticator accepts what the daemon signs itself.
+func ownAuthenticator(key *Key, now func() time.Time) *Authenticator {
+	return NewAuthenticator(Policy{Issuers: []Issuer{Own(key.Keys())}}, now)
+}
+
+func bearer(token string) Caller { return Caller{Authorization: []string{"Bearer " + token}} }
+
+// sameIdentity compares all that a caller of this package sees.
+func sameIdentity(tb testing.TB, want, got Identity) {
+	tb.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Identity{})); diff != "" {
+		tb.Errorf("identity (-want +got):\n%s", diff)
+	}
+}
+
+// keySet is a [KeySet] that a test changes.
+type keySet struct {
+	mu         sync.Mutex
+	keys       []PublicKey
+	generation uint64
+	asked      []string // kids
+}
+
+func (s *keySet) Keys(kid string) []PublicKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, kid)
+	return s.keys
+}
+
+func (s *keySet) Generation() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.generation
+}
+
+func (s *keySet) set(keys ...PublicKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.generation = keys, s.generation+1
+}
+
+// mint signs header and payload, which are JSON, as they are.
+func mint(tb testing.TB, algorithm string, key any, header, payload string) string {
+	tb.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(header)) + "." + encode([]byte(payload))
+	signature, err := jwt.GetSigningMethod(algorithm).Sign(signed, key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return signed + "." + encode(signature)
 }

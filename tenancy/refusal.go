@@ -15,13 +15,16 @@ const (
 	Missing       Reason = "missing"        // no credential at all
 	Malformed     Reason = "malformed"      // not a token, or one without a required claim
 	Expired       Reason = "expired"        // "exp" has passed
-	NotYetValid   Reason = "not yet valid"  // "nbf" is to come
-	WrongIssuer   Reason = "wrong issuer"   // "iss" is not ours
+	NotYetValid   Reason = "not yet valid"  // "nbf" or "iat" is to come
+	WrongIssuer   Reason = "wrong issuer"   // "iss" is nobody's whom we accept
 	WrongAudience Reason = "wrong audience" // "aud" is not us
-	BadSignature  Reason = "bad signature"  // forged, of another algorithm, or signed by an unknown key
+	BadSignature  Reason = "bad signature"  // forged, of another algorithm, or of a key or secret that isn't known
 	BadTenant     Reason = "bad tenant"     // properly signed, for a tenant that can't exist
-	Revoked       Reason = "revoked"        // taken back
+	Revoked       Reason = "revoked"        // taken back, or no longer for what it was held for
 	WrongHost     Reason = "wrong host"     // of a tenant whose host this isn't
+
+	// WrongCertificate is a token of a tenant other than the client certificate's.
+	WrongCertificate Reason = "wrong certificate"
 )
 
 // Error is a refused credential. Its text contains no part of the credential's
@@ -50,25 +53,23 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-func malformed(cause string) *Error {
-	return &Error{Reason: Malformed, cause: errors.New(cause)}
+func refused(reason Reason, cause string) *Error {
+	return &Error{Reason: reason, cause: errors.New(cause)}
 }
 
-// parseError finds the reason in what the JWT parser reports. It may report
+func malformed(cause string) *Error { return refused(Malformed, cause) }
+
+// claimsError finds the reason in what the validator of claims reports. It may report
 // several; the one that says most about the token's origin wins.
-func parseError(err error) *Error {
+func claimsError(err error) *Error {
 	reason := Malformed
 	switch {
-	case errors.Is(err, jwt.ErrTokenMalformed):
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
-		reason = BadSignature
-	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
-		reason = WrongIssuer
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		reason = WrongAudience
 	case errors.Is(err, jwt.ErrTokenExpired):
 		reason = Expired
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		reason = NotYetValid
 	}
 	return &Error{Reason: reason, cause: err}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,8 +17,10 @@ const (
 	// DefaultLife is how long a token lives unless its maker says otherwise.
 	DefaultLife = 90 * 24 * time.Hour
 
-	// issuerName is both who makes our tokens ("iss") and whom they are for ("aud").
-	issuerName = "invoscope"
+	// OwnIssuer is both who makes our tokens ("iss") and whom they are for ("aud").
+	OwnIssuer = "invoscope"
+
+	issuerName = OwnIssuer
 
 	// maxSubject bounds the subject, in bytes, so that a token stays well
 	// below maxToken and a log line stays readable.
@@ -26,7 +29,12 @@ const (
 
 // Grant is what a new token allows.
 type Grant struct {
-	Tenant  string        // see [ValidTenant]
+	// Tenant is whose data the token writes and reads, see [ValidTenant]. It may be
+	// empty for a token that only reads.
+	Tenant string
+	// Tenants are those whose data the token reads beside Tenant's: at most 64, or "*"
+	// alone for all. It may be empty if Tenant isn't.
+	Tenants []string
 	Subject string        // who will hold the token; optional, at most 256 bytes, printable
 	Scopes  []Scope       // at least one
 	Life    time.Duration // at least a second; usually [DefaultLife]
@@ -34,7 +42,7 @@ type Grant struct {
 
 // Validate returns what is wrong with the grant, or nil when [Signer.Issue] would take it.
 func (g Grant) Validate() error {
-	if err := ValidTenant(g.Tenant); err != nil {
+	if err := g.validateTenants(); err != nil {
 		return err
 	}
 	if len(g.Scopes) == 0 {
@@ -54,13 +62,45 @@ func (g Grant) Validate() error {
 	return nil
 }
 
+func (g Grant) validateTenants() error {
+	if g.Tenant != "" || len(g.Tenants) == 0 {
+		if err := ValidTenant(g.Tenant); err != nil {
+			return err
+		}
+	}
+	if g.Tenant == "" && slices.ContainsFunc(g.Scopes, Scope.writes) {
+		return errors.New("a token that writes needs one tenant to write to")
+	}
+	if len(g.Tenants) > maxTenants {
+		return fmt.Errorf("%d tenants to read are too many (want at most %d, or * for all)", len(g.Tenants), maxTenants)
+	}
+	if slices.Equal(g.Tenants, []string{allTenants}) {
+		return nil
+	}
+	for _, name := range g.Tenants {
+		if err := ValidTenant(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // claims is the payload of a token on the wire.
 type claims struct {
 	jwt.RegisteredClaims
-	Tenant string `json:"tenant"`
-	Scope  string `json:"scope"` // space-separated
+	Tenant  string   `json:"tenant,omitempty"`
+	Tenants []string `json:"tenants,omitempty"`
+	Scope   string   `json:"scope"` // space-separated
+}
+
+// Issued is a new token, and what a record of it needs. Only Token is secret.
+type Issued struct {
+	Token    string
+	ID       string    // "jti"
+	IssuedAt time.Time // "iat", whole seconds
+	Expires  time.Time // "exp", whole seconds
 }
 
 // Signer signs tokens. It is safe for concurrent use.
@@ -76,12 +116,12 @@ func NewSigner(key *Key, now func() time.Time) *Signer {
 }
 
 // Issue returns a new token for g. It fails only when g is not valid.
-func (s *Signer) Issue(g Grant) (string, error) {
+func (s *Signer) Issue(g Grant) (Issued, error) {
 	if err := g.Validate(); err != nil {
-		return "", fmt.Errorf("issue token: %w", err)
+		return Issued{}, fmt.Errorf("issue token: %w", err)
 	}
 	now := s.now()
-	token, err := s.sign(claims{
+	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    issuerName,
 			Audience:  jwt.ClaimStrings{issuerName},
@@ -91,13 +131,15 @@ func (s *Signer) Issue(g Grant) (string, error) {
 			NotBefore: jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(now.Add(g.Life)),
 		},
-		Tenant: g.Tenant,
-		Scope:  joinScopes(g.Scopes, " "),
-	})
-	if err != nil {
-		return "", fmt.Errorf("issue token: %w", err)
+		Tenant:  g.Tenant,
+		Tenants: g.Tenants,
+		Scope:   joinScopes(g.Scopes, " "),
 	}
-	return token, nil
+	token, err := s.sign(c)
+	if err != nil {
+		return Issued{}, fmt.Errorf("issue token: %w", err)
+	}
+	return Issued{Token: token, ID: c.ID, IssuedAt: c.IssuedAt.Time, Expires: c.ExpiresAt.Time}, nil
 }
 
 func (s *Signer) sign(c claims) (string, error) {

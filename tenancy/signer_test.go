@@ -3,6 +3,7 @@ package tenancy
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,20 +46,28 @@ func TestIssueRefuses(t *testing.T) {
 		change func(*Grant)
 		want   string
 	}{
-		"no scope":          {func(g *Grant) { g.Scopes = nil }, "at least one scope"},
-		"unknown scope":     {func(g *Grant) { g.Scopes = []Scope{"logs:raed"} }, "logs:read"},
-		"two in one":        {func(g *Grant) { g.Scopes = []Scope{"logs:read admin"} }, "unknown scope"},
-		"no life":           {func(g *Grant) { g.Life = 0 }, "too short"},
-		"negative life":     {func(g *Grant) { g.Life = -time.Hour }, "too short"},
-		"long subject":      {func(g *Grant) { g.Subject = strings.Repeat("x", 257) }, "subject"},
+		"no scope":      {func(g *Grant) { g.Scopes = nil }, "at least one scope"},
+		"unknown scope": {func(g *Grant) { g.Scopes = []Scope{"logs:raed"} }, "logs:read"},
+		"two in one":    {func(g *Grant) { g.Scopes = []Scope{"logs:read admin"} }, "unknown scope"},
+		"no life":       {func(g *Grant) { g.Life = 0 }, "too short"},
+		"negative life": {func(g *Grant) { g.Life = -time.Hour }, "too short"},
+		"long subject":  {func(g *Grant) { g.Subject = strings.Repeat("x", 257) }, "subject"},
+		"65 tenants":    {func(g *Grant) { g.Tenants = slices.Repeat([]string{"a"}, 65) }, "too many"},
+		"all and one":   {func(g *Grant) { g.Tenants = []string{"*", "a"} }, "not valid"},
+		"all in tenant": {func(g *Grant) { g.Tenant = "*" }, "not valid"},
+		"no tenant":     {func(g *Grant) { g.Tenant = "" }, "empty"},
+		"writes to none": {func(g *Grant) {
+			*g = Grant{Tenants: []string{"a"}, Scopes: []Scope{TracesRead, TracesWrite}, Life: time.Hour}
+		}, "writes"},
+		"bad second tenant": {func(g *Grant) { g.Tenants = []string{"a", "b|c"} }, "not valid"},
 		"subject with line": {func(g *Grant) { g.Subject = "a\nb" }, "subject"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			g := valid
 			tt.change(&g)
-			if token, err := issuer.Issue(g); err == nil || token != "" || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("Issue = %q, %v; want an error with %q", token, err, tt.want)
+			if issued, err := issuer.Issue(g); err == nil || issued.Token != "" || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Issue = %q, %v; want an error with %q", issued.Token, err, tt.want)
 			}
 		})
 	}

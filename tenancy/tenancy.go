@@ -33,6 +33,17 @@ func ParseScope(name string) (Scope, error) {
 	return "", fmt.Errorf("unknown scope %q (valid: %s)", shorten(name), joinScopes(Scopes(), ", "))
 }
 
+// writes reports whether the scope lets data in, which always goes to one tenant.
+func (s Scope) writes() bool { return s == LogsWrite || s == TracesWrite }
+
+const (
+	// allTenants names all tenants, where a token may name several.
+	allTenants = "*"
+
+	// maxTenants is how many tenants one token names at most: an engine asks for each.
+	maxTenants = 64
+)
+
 // maxTenant is the longest tenant name, in bytes. Loki allows 150; 64 leaves
 // room for what engines and object stores add to it in paths.
 const maxTenant = 64

@@ -1,64 +1,11 @@
 package tenancy
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"slices"
 	"strings"
-	"time"
-
-	"github.com/google/renameio/v2"
 )
-
-const (
-	// renewBefore is how much life a daemon's own token must have left.
-	renewBefore = 7 * 24 * time.Hour
-
-	ownSubject = "invoscope" // "sub" of the daemon's own token
-)
-
-// EnsureTokenFile makes sure that path holds the daemon's own token: one for
-// tenant, signed by key, with every scope but [Admin], and good for at least
-// 7 days. The token that is there stays as long as it is all that; otherwise a
-// new one with [DefaultLife] replaces it atomically. It reports whether it
-// wrote one. A daemon that runs for months calls it again every day or so.
-//
-// A new file has mode 0600. An existing file keeps its mode: its owner may
-// have opened it to the group of a log shipper.
-func EnsureTokenFile(path, tenant string, key *Key, now func() time.Time) (bool, error) {
-	token, err := ReadTokenFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && ReasonOf(err) == "" {
-		return false, err
-	}
-	scopes := slices.DeleteFunc(Scopes(), func(s Scope) bool { return s == Admin })
-	if err == nil && stillGood(token, tenant, scopes, NewVerifier(key.Public(), now)) {
-		return false, nil
-	}
-	token, err = NewSigner(key, now).Issue(Grant{Tenant: tenant, Subject: ownSubject, Scopes: scopes, Life: DefaultLife})
-	if err != nil {
-		return false, err
-	}
-	if err := renameio.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return false, fmt.Errorf("write token file: %w", err)
-	}
-	return true, nil
-}
-
-func stillGood(token, tenant string, scopes []Scope, v *Verifier) bool {
-	id, err := v.Verify(token)
-	if err != nil || id.Tenant != tenant || id.Expires.Sub(v.now()) < renewBefore {
-		return false
-	}
-	for _, s := range scopes {
-		if !id.Allows(s) {
-			return false
-		}
-	}
-	return true
-}
 
 // ReadTokenFile returns the token in the file at path, without the whitespace
 // around it. A file that is empty or can't be a token gives an [*Error].
@@ -68,16 +15,26 @@ func ReadTokenFile(path string) (string, error) {
 		return "", fmt.Errorf("read token file: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	token, err := ReadToken(f)
 	if err != nil {
-		return "", fmt.Errorf("read token file: %w", err)
+		return "", fmt.Errorf("read token file %s: %w", path, err)
+	}
+	return token, nil
+}
+
+// ReadToken returns the token that r has, without the whitespace around it. What is
+// empty or can't be a token gives an [*Error].
+func ReadToken(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxToken+1))
+	if err != nil {
+		return "", err
 	}
 	token := strings.TrimSpace(string(data))
 	switch {
 	case token == "":
-		return "", fmt.Errorf("read token file %s: %w", path, &Error{Reason: Missing})
+		return "", &Error{Reason: Missing}
 	case len(data) > maxToken || strings.ContainsFunc(token, notTokenRune):
-		return "", fmt.Errorf("read token file %s: %w", path, malformed("not a token"))
+		return "", malformed("not a token")
 	}
 	return token, nil
 }

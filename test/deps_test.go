@@ -29,6 +29,7 @@ type layer struct {
 // layers goes from special to general: the first that covers a package holds.
 var layers = []layer{
 	{"internal/wire", nil},
+	{"tenancy/store", []string{"tenancy"}},
 	{"tenancy", nil},
 	{"correlate/index/indextest", []string{"correlate/index"}},
 	{"correlate/index/pebblestore", []string{"correlate/index"}},

@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/store"
 )
 
 // indexCmd is `invoscope index`.
@@ -49,7 +49,7 @@ func (c *indexRebuildCmd) Run(g *globals) error {
 
 // rebuildTokenLife is how long a rebuild may take to begin; a request goes on when
 // its token expires.
-const rebuildTokenLife = time.Hour
+const rebuildTokenLife = store.MaxPassing
 
 // connect returns a client that may rebuild. Whoever can read the signing key needs
 // no token.
@@ -62,11 +62,7 @@ func (c *indexRebuildCmd) connect() (session, error) {
 	if c.Tenant != "" {
 		s.tenant = c.Tenant
 	}
-	key, err := tenancy.OpenKey(filepath.Join(c.DataDir, "keys"))
-	if err != nil {
-		return s, err
-	}
-	s.Token, err = tenancy.NewSigner(key, clock()).Issue(tenancy.Grant{
+	s.Token, err = store.Open(c.DataDir, clock()).IssuePassing(tenancy.Grant{
 		Tenant: s.tenant, Subject: "invoscope index rebuild", Scopes: []tenancy.Scope{tenancy.Admin}, Life: rebuildTokenLife,
 	})
 	return s, err

@@ -25,7 +25,8 @@ type cli struct {
 	Serve      serveCmd         `cmd:"" help:"Run the daemon."`
 	Ship       shipCmd          `cmd:"" help:"Send log lines from files, the journal or standard input to Invoscope."`
 	Invocation invocationCmd    `cmd:"" help:"Look at invocations: list them, show one, tell its story."`
-	Token      tokenCmd         `cmd:"" help:"Make tokens."`
+	Token      tokenCmd         `cmd:"" help:"Issue, inspect, list and revoke tokens."`
+	Key        keyCmd           `cmd:"" help:"Look after the key that signs tokens."`
 	Index      indexCmd         `cmd:"" help:"Look after the invocation index."`
 	Queue      queueCmd         `cmd:"" help:"Look after what waits for the engines."`
 	Grafana    grafanaCmd       `cmd:"" help:"Set up Grafana."`
@@ -75,7 +76,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "invoscope: %v (see invoscope --help)\n", err)
 		return exitUsage
 	}
-	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil)), now: time.Now}
+	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil)), now: clock()}
 	if err := cmd.Run(g); err != nil {
 		_, _ = fmt.Fprintf(stderr, "invoscope: %v\n", err)
 		var coded kong.ExitCoder

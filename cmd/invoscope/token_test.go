@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/store"
 )
 
 // runOffline runs one of the subcommands that need no daemon, as a user types it.
@@ -49,11 +50,12 @@ func TestTokenIssue(t *testing.T) {
 		t.Fatalf("stdout %q, stderr %q; want the token alone", stdout, stderr)
 	}
 
-	key, err := tenancy.OpenKey(filepath.Join(dir, "keys"))
+	key, err := store.Open(dir, time.Now).SigningKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := tenancy.NewVerifier(key.Public(), time.Now).Verify(token)
+	id, err := tenancy.NewAuthenticator(tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(key.Keys())}}, time.Now).
+		Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
 	if err != nil {
 		t.Fatal(err)
 	}

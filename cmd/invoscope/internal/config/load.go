@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -28,7 +29,7 @@ func Load(file string, override func(*Config)) (Config, error) {
 	override(&c)
 	for _, p := range c.problems() {
 		// What a flag has set stands in no file.
-		if n := d.places[p.Path]; n != nil && valueAt(fromFile, p.Path) == valueAt(c, p.Path) {
+		if n := d.place(p.Path); n != nil && valueAt(fromFile, p.Path) == valueAt(c, p.Path) {
 			p.Line, p.Column = n.Line, n.Column
 		}
 		d.problems = append(d.problems, p)
@@ -37,6 +38,18 @@ func Load(file string, override func(*Config)) (Config, error) {
 		return c, &Problems{File: file, List: d.problems}
 	}
 	return c, nil
+}
+
+// place returns where the value at path stands or, if it stands nowhere, what it
+// would stand in; nil if that isn't there either.
+func (d *decoder) place(path string) *yaml.Node {
+	for path != "" {
+		if n := d.places[path]; n != nil {
+			return n
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return nil
 }
 
 func (d *decoder) file(name string, c *Config) error {

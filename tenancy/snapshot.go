@@ -1,0 +1,257 @@
+package tenancy
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	// leeway is how far the clocks of those who make our own tokens may differ from ours.
+	leeway = 30 * time.Second
+
+	// maxKeys is how many keys are tried on one token: a check of a signature is the most
+	// that a stranger can make us work.
+	maxKeys = 8
+)
+
+// snapshot is a policy in force, prepared for questions. It never changes, but for the
+// cache of what it answered.
+type snapshot struct {
+	issuers      map[string]*issuer
+	apiTokens    map[string]APIToken
+	certificates map[string]Certificate
+	revocations  *revocations
+	hostSuffix   string
+	cache        cache
+}
+
+type issuer struct {
+	Issuer
+	validator *jwt.Validator
+	mapping   mapping
+}
+
+// verified is a credential that was found good, before host and certificate narrow it.
+type verified struct {
+	id    Identity
+	until time.Time // zero: for ever
+
+	// keys has verified it, when it was at generation; nil if no key has.
+	keys       KeySet
+	generation uint64
+}
+
+// ended reports whether the credential's time is over.
+func (v *verified) ended(now time.Time) bool { return !v.until.IsZero() && !now.Before(v.until) }
+
+// stale reports whether the credential must be verified again.
+func (v *verified) stale(now time.Time) bool {
+	return v.ended(now) || v.keys != nil && v.keys.Generation() != v.generation
+}
+
+func newSnapshot(p Policy, now func() time.Time) *snapshot {
+	s := &snapshot{
+		issuers: make(map[string]*issuer, len(p.Issuers)), apiTokens: p.APITokens,
+		certificates: make(map[string]Certificate, len(p.Certificates)),
+		revocations:  newRevocations(p.Revocations), hostSuffix: strings.ToLower(p.HostSuffix),
+	}
+	// Which of two of the same name is meant isn't known: neither is.
+	for _, i := range p.Issuers {
+		_, twice := s.issuers[i.Name]
+		s.issuers[i.Name] = newIssuer(i, now)
+		if twice {
+			s.issuers[i.Name] = nil
+		}
+	}
+	for _, c := range p.Certificates {
+		_, twice := s.certificates[c.Subject]
+		s.certificates[c.Subject] = c
+		if twice {
+			s.certificates[c.Subject] = Certificate{} // of no valid tenant
+		}
+	}
+	// Nor is one without a name: those who don't say who they are aren't that.
+	delete(s.issuers, "")
+	delete(s.certificates, "")
+	return s
+}
+
+// newIssuer leaves out what the validator takes for no question.
+func newIssuer(i Issuer, now func() time.Time) *issuer {
+	i.Audiences = slices.DeleteFunc(slices.Clone(i.Audiences), func(a string) bool { return a == "" })
+	return &issuer{
+		Issuer:  i,
+		mapping: newMapping(i.Claims, i.Roles),
+		validator: jwt.NewValidator(
+			jwt.WithIssuer(i.Name),
+			jwt.WithAudience(i.Audiences...),
+			jwt.WithExpirationRequired(),
+			jwt.WithIssuedAt(),
+			jwt.WithLeeway(i.Leeway),
+			jwt.WithTimeFunc(now),
+		),
+	}
+}
+
+// credential is what a caller shows.
+type credential struct {
+	token            string // empty: none
+	host, serverName string
+	certificate      *x509.Certificate
+}
+
+// identify returns who shows c, and the proof on which that rests.
+func (s *snapshot) identify(c credential, now time.Time) (Identity, *verified, error) {
+	byCertificate, err := s.verifyCertificate(c.certificate, now)
+	if err != nil {
+		return Identity{}, nil, err
+	}
+	v := byCertificate
+	if c.token != "" {
+		if v, err = s.verify(c.token, now); err != nil {
+			return Identity{}, nil, err
+		}
+	}
+	if v == nil {
+		return Identity{}, nil, &Error{Reason: Missing}
+	}
+	id := v.id
+	if c.token != "" && byCertificate != nil {
+		if !id.may(byCertificate.id.Tenant) {
+			return Identity{}, nil, &Error{Reason: WrongCertificate}
+		}
+		id.narrow(byCertificate.id.Tenant)
+		v = v.endingWith(byCertificate)
+	}
+	if err := s.bindToHost(&id, c.host, c.serverName); err != nil {
+		return Identity{}, nil, err
+	}
+	return id, v, nil
+}
+
+// endingWith returns v, with an end not after other's.
+func (v *verified) endingWith(other *verified) *verified {
+	if !v.until.IsZero() && v.until.Before(other.until) {
+		return v
+	}
+	sooner := *v
+	sooner.until = other.until
+	return &sooner
+}
+
+// verify returns whose token this is.
+func (s *snapshot) verify(token string, now time.Time) (*verified, error) {
+	// Before hashing: nothing should work through a megabyte.
+	if len(token) > maxToken {
+		return nil, malformed("longer than 16 KiB")
+	}
+	if strings.HasPrefix(token, apiTokenPrefix) {
+		return s.verifyAPIToken(token, now)
+	}
+	sum := sha256.Sum256([]byte(token))
+	if v := s.cache.get(&sum, now); v != nil {
+		return v, nil
+	}
+	v, err := s.verifyJWT(token, now)
+	if err != nil {
+		return nil, err
+	}
+	if !v.ended(now) { // only accepted for the leeway
+		s.cache.add(&sum, v, now)
+	}
+	return v, nil
+}
+
+// verifyJWT checks a token by what its issuer has for its tokens. The token's own "iss"
+// only says which issuer that is; nothing else is read of it before its signature is
+// found right.
+func (s *snapshot) verifyJWT(token string, now time.Time) (*verified, error) {
+	t, err := parseToken(token)
+	if err != nil {
+		return nil, err
+	}
+	name, err := text(t.claims, "iss", maxIssuerName)
+	if err != nil {
+		return nil, err
+	}
+	i := s.issuers[name]
+	if i == nil {
+		return nil, &Error{Reason: WrongIssuer}
+	}
+	v := &verified{}
+	key, err := i.verifySignature(t, v, now)
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.registered()
+	if err != nil {
+		return nil, err
+	}
+	// The validator doesn't ask for an audience where none is expected.
+	if len(i.Audiences) == 0 {
+		return nil, refused(WrongAudience, "the issuer has no audience")
+	}
+	if err := i.validator.Validate(&c); err != nil {
+		return nil, claimsError(err)
+	}
+	v.id = Identity{Issuer: i.Name, Subject: c.Subject, TokenID: c.ID, Expires: c.ExpiresAt.Time}
+	if c.IssuedAt != nil {
+		v.id.Issued = c.IssuedAt.Time
+	}
+	fixed := i.Tenant
+	if key.Tenant != "" {
+		if fixed != "" && fixed != key.Tenant {
+			return nil, refused(BadTenant, "the key is another tenant's than the issuer's")
+		}
+		fixed = key.Tenant
+	}
+	if err := i.mapping.read(t.claims, fixed, &v.id); err != nil {
+		return nil, err
+	}
+	if s.revocations.revoked(&v.id) {
+		return nil, &Error{Reason: Revoked}
+	}
+	v.until = v.id.Expires
+	if !key.Until.IsZero() && key.Until.Before(v.until) {
+		v.until = key.Until
+	}
+	return v, nil
+}
+
+// verifySignature returns the key that signed t, and notes in v where it came from.
+func (i *issuer) verifySignature(t *unverified, v *verified, now time.Time) (PublicKey, error) {
+	// The algorithm is one that we chose; that it is one which the key is for is seen to
+	// by usable.
+	method := jwt.GetSigningMethod(t.algorithm)
+	if method == nil || !slices.Contains(i.Algorithms, t.algorithm) || !slices.Contains(Algorithms(), t.algorithm) {
+		return PublicKey{}, refused(BadSignature, "algorithm not accepted")
+	}
+	tried := 0
+	for _, set := range i.Keys {
+		// Before the keys, so that a change in between isn't missed.
+		generation := set.Generation()
+		for _, key := range set.Keys(t.kid) {
+			if t.kid != "" && key.ID != "" && key.ID != t.kid || !key.usable(t.algorithm) || key.ended(now) {
+				continue
+			}
+			if tried++; tried > maxKeys {
+				return PublicKey{}, refused(BadSignature, "more keys than are tried")
+			}
+			if method.Verify(t.signed, t.signature, key.Key) == nil {
+				v.keys, v.generation = set, generation
+				return key, nil
+			}
+		}
+	}
+	if tried == 0 {
+		return PublicKey{}, refused(BadSignature, "unknown key")
+	}
+	return PublicKey{}, &Error{Reason: BadSignature}
+}
+
+func (k PublicKey) ended(now time.Time) bool { return !k.Until.IsZero() && !now.Before(k.Until) }

@@ -1,0 +1,128 @@
+package tenancy
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"github.com/valyala/fastjson"
+)
+
+// maxKeyID is the longest "kid" looked for, in bytes.
+const maxKeyID = 256
+
+// unverified is a JWT taken apart (RFC 7515, section 7.1). Nobody vouches for it yet.
+type unverified struct {
+	algorithm, kid string
+	signed         string // what the signature is of
+	signature      []byte
+	claims         *fastjson.Value // an object
+}
+
+// parseToken takes a JWT apart. It refuses what has a second spelling or reading; every
+// error is [Malformed], but for a header that asks for what we don't do.
+//
+// It is written here and not left to the JWT library because that reads JSON by
+// encoding/json, where the last of two equal names counts and case doesn't.
+func parseToken(token string) (*unverified, error) {
+	// Before anything works through a megabyte.
+	if len(token) > maxToken {
+		return nil, malformed("longer than 16 KiB")
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(signature, ".") {
+		return nil, malformed("not three parts")
+	}
+	t := &unverified{signed: token[:len(header)+1+len(payload)]}
+	h, err := decodeObject(header)
+	if err != nil {
+		return nil, err
+	}
+	if t.claims, err = decodeObject(payload); err != nil {
+		return nil, err
+	}
+	if t.signature, err = decodeSegment(signature); err != nil {
+		return nil, err
+	}
+	if err := t.readHeader(h); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func decodeSegment(s string) ([]byte, error) {
+	// Go's base64 skips line breaks, so without this a token would have many spellings.
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, malformed("contains a line break")
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return nil, malformed("not base64url") // err would tell a part of it
+	}
+	return b, nil
+}
+
+func decodeObject(segment string) (*fastjson.Value, error) {
+	b, err := decodeSegment(segment)
+	if err != nil {
+		return nil, err
+	}
+	// fastjson is lenient with numbers and control characters.
+	if !json.Valid(b) {
+		return nil, malformed("not JSON")
+	}
+	var p fastjson.Parser // which v refers to
+	v, err := p.ParseBytes(b)
+	if err != nil || v.Type() != fastjson.TypeObject {
+		return nil, malformed("not a JSON object, or one too deep")
+	}
+	return v, nil
+}
+
+// readHeader reads the JOSE header (RFC 7515, section 4.1). It doesn't look at keys or
+// the places of keys that it may bring.
+func (t *unverified) readHeader(h *fastjson.Value) error {
+	// Both change what a signature means, for those who understand them (RFC 7797); nobody
+	// needs either with a JWT.
+	for _, name := range []string{"crit", "b64"} {
+		if v, err := member(h.GetObject(), name); v != nil || err != nil {
+			return malformed("header has crit or b64")
+		}
+	}
+	var err error
+	if t.algorithm, err = text(h, "alg", maxKeyID); err != nil {
+		return err
+	}
+	if t.kid, err = text(h, "kid", maxKeyID); err != nil {
+		return err
+	}
+	typ, err := text(h, "typ", maxKeyID)
+	if err != nil {
+		return err
+	}
+	// RFC 9068, section 2.1, for access tokens. Others, such as logout+jwt, are signed by
+	// the same keys and mean something else (RFC 8725, section 3.11).
+	switch strings.TrimPrefix(strings.ToLower(typ), "application/") {
+	case "", "jwt", "at+jwt":
+		return nil
+	}
+	return malformed("typ is neither JWT nor at+jwt")
+}
+
+// text returns the member of an object that has this name, which must be a string of at
+// most limit bytes, or "" if it has none.
+func text(object *fastjson.Value, name string, limit int) (string, error) {
+	v, err := find(object, []string{name})
+	if err != nil {
+		return "", malformed(name + " is there twice")
+	}
+	if v == nil {
+		return "", nil
+	}
+	b, err := v.StringBytes()
+	if err != nil || len(b) > limit {
+		return "", malformed(name + " is not a string, or too long")
+	}
+	return string(b), nil
+}
