@@ -67,7 +67,7 @@ func TestLokiTakesOverridesAsItRuns(t *testing.T) {
 	wantAnswer(t, e, "other", lokiRange(5001, time.Minute), http.StatusBadRequest, tooMany)
 	for tenant, wants := range map[string][]string{
 		"acme":  {"retention_period: 1d12h", "max_query_series: 5000"},
-		"more":  {"retention_period: 12w6d", "max_entries_limit_per_query: 6000"},
+		"more":  {"retention_period: 90d", "max_entries_limit_per_query: 6000"},
 		"other": {"retention_period: 2w"},
 	} {
 		for _, want := range wants {

@@ -87,7 +87,7 @@ func TestWithoutATenantsFileNothingIsLimited(t *testing.T) {
 func TestWhatIsWrongWithATenantsFile(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, want string }{
 		"everything": {`
-defaults: {max_querys: 1, log_retention: 1h}
+defaults: {max_query_limits: 1, log_retention: 1h}
 tenants:
   a|b: {}
   acme:
@@ -96,8 +96,8 @@ tenants:
     ingest_burst_bytes: 5MiB
     max_tails: 2000000000
   globex: {max_request_bytes: 20MiB, trace_retention: 23h, max_query_range: 5ms}
-`, `F:2:12: defaults: unknown key "max_querys" (did you mean "max_tails"?)
-F:2:42: defaults.log_retention: must be 0, or at least a day
+`, `F:2:12: defaults: unknown key "max_query_limits" (did you mean "max_query_limit"?)
+F:2:48: defaults.log_retention: must be 0, or at least a day
 F:4:8: tenants.a|b: tenant name "a|b" is not valid (want 1 to 64 of a-z, A-Z, 0-9, _ and -)
 F:6:23: tenants.acme.spans_per_second: want a number from 0, not "-1"
 F:8:25: tenants.acme.ingest_burst_bytes: must be 0, or at least the largest request (10MiB), which else never gets through
