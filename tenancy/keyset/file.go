@@ -102,7 +102,11 @@ func readSecret(o Options) ([]tenancy.PublicKey, error) {
 	if err := private(o.SecretFile, mode); err != nil {
 		return nil, err
 	}
-	return publicKeys(o.ID, bytes.TrimRight(data, " \t\r\n"), "")
+	keys, err := publicKeys(o.ID, bytes.TrimRight(data, " \t\r\n"), "")
+	if n := len(keys); n > 0 {
+		o.Log.Debug("a secret was read", "file", o.SecretFile, "up_to", keys[n-1].Algorithm)
+	}
+	return keys, err
 }
 
 // private refuses a file with a secret that everybody may read, or others may write.
