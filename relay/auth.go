@@ -35,14 +35,19 @@ func (r *Relay) authorize(caller tenancy.Caller, scope tenancy.Scope) (tenancy.I
 	return id, nil
 }
 
+// invalidToken is what a client learns of a credential that was refused.
+const invalidToken = "the token is not valid"
+
 func (r *Relay) unauthenticated(cause error) error {
 	reason := tenancy.ReasonOf(cause)
 	r.metrics.denied.WithLabelValues(string(reason)).Inc()
-	message := "the token is not valid"
-	if reason == tenancy.Missing {
-		message = "a bearer token is needed"
+	switch reason {
+	case tenancy.Missing:
+		return &fault.Error{Kind: fault.Unauthenticated, Message: "a bearer token is needed", Cause: cause}
+	case tenancy.WrongHost: // it is valid, elsewhere
+		return &fault.Error{Kind: fault.Forbidden, Message: invalidToken, Cause: cause}
 	}
-	return &fault.Error{Kind: fault.Unauthenticated, Message: message, Cause: cause}
+	return &fault.Error{Kind: fault.Unauthenticated, Message: invalidToken, Cause: cause}
 }
 
 type identityKey struct{}

@@ -116,7 +116,7 @@ func newTable(t *testing.T) (*Relay, *stores) {
 	return New(Options{
 		Loki: &fakeEngine{name: "loki"}, Tempo: &fakeEngine{name: "tempo"}, Ingest: in, MaxBytes: tableBytes,
 		Authenticator: fakeAuthenticator{"good": {Tenant: "acme", Scopes: tenancy.Scopes()}},
-		Log:      slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		Log:           slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	}), s
 }
 

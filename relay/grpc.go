@@ -40,8 +40,10 @@ const (
 // decompressed and decoded, which is too late for strangers.
 func (r *Relay) newGRPC() *grpc.Server {
 	return grpc.NewServer(
+		grpc.Creds(newConnCredentials()),
 		grpc.InTapHandle(r.tap(grpcScopes())),
 		grpc.UnaryInterceptor(r.intercept),
+		grpc.StatsHandler(callStats{r}),
 		grpc.ForceServerCodecV2(ingest.NewCodec()),
 		grpc.MaxRecvMsgSize(int(min(r.opts.MaxBytes, math.MaxInt32))),
 		grpc.MaxConcurrentStreams(grpcStreams),
@@ -70,14 +72,19 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 		defer r.recoverCall(ctx, call.FullMethodName, &err)
 		scope, listed := scopes[call.FullMethodName]
 		if !listed {
+			r.recordRefused(ctx, call, tenancy.Identity{}, fault.New(fault.WrongMethod, "this method is not served"))
 			return ctx, status.Error(codes.Unimplemented, "this method is not served")
 		}
-		id, err := r.authorize(tenancy.Caller{Authorization: call.Header.Get("authorization")}, scope)
+		id, err := r.authorize(grpcCaller(ctx, call.Header), scope)
+		if err == nil && isWrite(scope) {
+			err = r.writes(ctx, id)
+		}
 		if err != nil {
 			r.logRefusal(ctx, call.FullMethodName, id, err)
+			r.recordRefused(ctx, call, id, err)
 			return ctx, fault.Status(err).Err()
 		}
-		return withIdentity(ctx, id), nil
+		return r.withCall(withIdentity(ctx, id), call, id), nil
 	}
 }
 

@@ -34,8 +34,12 @@ func rebuildIndex(r *Relay) handler {
 // invocations serves one of the invocation API's handlers.
 func invocations(serve func(*invocation.API, http.ResponseWriter, *http.Request, string) error) func(*Relay) handler {
 	return func(r *Relay) handler {
-		return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
-			return serve(r.invocations, w, req, id.Tenant)
+		return func(w http.ResponseWriter, req *http.Request, _ tenancy.Identity) error {
+			tenant := "" // what is the same for all needs none
+			if tenants := readsFrom(req.Context()); len(tenants) == 1 {
+				tenant = tenants[0]
+			}
+			return serve(r.invocations, w, withoutTenantParam(req), tenant)
 		}
 	}
 }

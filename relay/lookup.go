@@ -63,11 +63,15 @@ func (s search) length() uint32 {
 // invocation that the index knows.
 func tempoSearch(r *Relay) handler {
 	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+		b := r.boundsOf(readsFrom(req.Context()))
 		params, asked, ok := searchFromURL(req.URL)
-		if !ok {
-			return r.tempo(w, req, id)
+		narrow := search{}
+		if ok {
+			narrow, ok = r.lookUp(w, req, b, asked)
 		}
-		narrow, ok := r.lookUp(w, req, id.Tenant, asked)
+		if err := b.tempoSearch(req.URL.Query(), narrow, ok); err != nil {
+			return err
+		}
 		if !ok {
 			return r.tempo(w, req, id)
 		}
@@ -102,11 +106,12 @@ func searchFromURL(u *url.URL) (params url.Values, s search, ok bool) {
 
 // lookUp returns what to ask the engine for instead, if that isn't what was
 // asked. When a query is for one invocation it says in the answer's header what
-// became of it, and counts that.
-func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, asked search) (search, bool) {
-	if r.opts.Index == nil {
+// became of it, and counts that. The index is asked for one tenant only.
+func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, b bounds, asked search) (search, bool) {
+	if r.opts.Index == nil || len(b.tenants) != 1 {
 		return search{}, false
 	}
+	tenant := b.tenants[0]
 	id, ok := traceql.InvocationID(asked.query)
 	if !ok {
 		return search{}, false
@@ -118,7 +123,7 @@ func (r *Relay) lookUp(w http.ResponseWriter, req *http.Request, tenant string, 
 		record, since, err := r.known(ctx, tenant, id)
 		switch {
 		case err == nil:
-			narrow, result = asked.narrow(id, &record, since)
+			narrow, result = asked.narrow(id, &record, since, b.maxRange())
 		case errors.Is(err, index.ErrNotFound):
 			result = lookupUnknown
 		default:
@@ -144,8 +149,9 @@ func (r *Relay) known(ctx context.Context, tenant string, id correlate.Invocatio
 
 // narrow returns the search for the spans of an invocation in the time that its
 // traces take. What was asked for of the time before since stays in it: an id that
-// comes from a key runs again and again, and the index may know only some of that.
-func (s search) narrow(id correlate.InvocationID, r *index.Record, since int64) (search, string) {
+// comes from a key runs again and again, and the index may know only some of that. It
+// doesn't become longer than most, in seconds, unless it was.
+func (s search) narrow(id correlate.InvocationID, r *index.Record, since int64, most uint32) (search, string) {
 	if r.MainTrace() == (index.TraceID{}) { // the index came too late, or is early
 		return s, lookupUnknown
 	}
@@ -162,10 +168,18 @@ func (s search) narrow(id correlate.InvocationID, r *index.Record, since int64) 
 		narrow.start = min(narrow.start, s.start)
 		narrow.end = max(narrow.end, min(s.end, unsure))
 	}
-	if narrow.length() > max(lookupMaxRange, s.length()) {
+	if narrow.length() > max(most, s.length()) {
 		return s, lookupWide
 	}
 	return narrow, lookupNarrowed
+}
+
+// maxRange is how long a range of seconds may become that wasn't asked for.
+func (b bounds) maxRange() uint32 {
+	if most := b.limits.MaxQueryRange; most > 0 {
+		return uint32(min(most/time.Second, lookupMaxRange))
+	}
+	return lookupMaxRange
 }
 
 // seconds is a time, in nanoseconds since 1970, with a margin added, as Tempo takes

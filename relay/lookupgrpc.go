@@ -34,14 +34,21 @@ const (
 // tempoStreamingSearch is tempoSearch for the gRPC method.
 func tempoStreamingSearch(r *Relay) handler {
 	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
-		if r.opts.Index == nil {
+		b := r.boundsOf(readsFrom(req.Context()))
+		if r.opts.Index == nil && !b.any() {
 			return r.tempo(w, req, id)
 		}
 		read, message := readMessage(req.Body, req.Header.Get("Grpc-Encoding"))
-		if asked, ok := searchFromMessage(message); ok {
-			if narrow, ok := r.lookUp(w, req, id.Tenant, asked); ok {
-				read = frame(narrow.message(message))
-			}
+		asked, ok := searchFromMessage(message)
+		narrow := search{}
+		if ok {
+			narrow, ok = r.lookUp(w, req, b, asked)
+		}
+		if err := b.grpcSearch(message, narrow, ok); err != nil {
+			return err
+		}
+		if ok {
+			read = frame(narrow.message(message))
 		}
 		req = req.Clone(req.Context())
 		req.Body = &prefixed{Reader: io.MultiReader(bytes.NewReader(read), req.Body), Closer: req.Body}

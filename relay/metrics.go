@@ -38,21 +38,3 @@ func (m *metrics) count(route string, status int) {
 	}
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }
-
-// statusWriter remembers the status. http.ResponseController finds the rest of
-// the ResponseWriter through Unwrap; gRPC's server asks for Flush itself.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *statusWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -25,14 +26,21 @@ func (r *Relay) relayTo(e engine.Engine) handler {
 		Transport:     e,
 		FlushInterval: -1,
 		BufferPool:    &bufferPool{},
+		ModifyResponse: func(resp *http.Response) error {
+			holdAnswer(resp)
+			return nil
+		},
 		// What it has to say is that somebody went away in the middle.
 		ErrorLog: slog.NewLogLogger(r.opts.Log.Handler(), slog.LevelInfo),
 	}
-	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
+	return func(w http.ResponseWriter, req *http.Request, _ tenancy.Identity) error {
+		if len(readsFrom(req.Context())) == 0 {
+			return errors.New("a query reached an engine without a tenant")
+		}
 		var failed error
 		p := proxy
 		p.ErrorHandler = func(_ http.ResponseWriter, req *http.Request, err error) { failed = engineFault(req.Context(), err) }
-		p.ServeHTTP(w, req.WithContext(withIdentity(req.Context(), id)))
+		p.ServeHTTP(w, req)
 		return failed
 	}
 }
@@ -41,16 +49,16 @@ func (r *Relay) relayTo(e engine.Engine) handler {
 const tailPath = "/loki/api/v1/tail"
 
 // rewrite leaves the request as it is but for who is asking: the engine hears of
-// the token's tenant and never of the token. Nor may a client change protocols
+// the tenants that the token reads and never of the token. Nor may a client change protocols
 // (to h2c, say) and go on talking to the engine past the table.
 func rewrite(p *httputil.ProxyRequest) {
-	id, _ := identityFrom(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host = "http", "engine"
 	p.Out.Host = ""
 	p.Out.Header.Del("Authorization")
 	p.Out.Header.Del("Cookie")
+	p.Out.Trailer = nil // no API has any
 	p.Out.Header.Del(lookupHeader)
-	p.Out.Header.Set(engine.TenantHeader, id.Tenant)
+	p.Out.Header.Set(engine.TenantHeader, orgID(readsFrom(p.In.Context())))
 	if p.In.URL.Path != tailPath || !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
 		p.Out.Header.Del("Connection")
 		p.Out.Header.Del("Upgrade")
@@ -64,6 +72,9 @@ func rewrite(p *httputil.ProxyRequest) {
 const retryUnavailable = time.Second
 
 func engineFault(ctx context.Context, err error) error {
+	if cut := cutOff(ctx); cut != nil {
+		return cut
+	}
 	if ctx.Err() != nil {
 		return &fault.Error{Kind: fault.Unavailable, Message: "the request was cancelled", Cause: err}
 	}

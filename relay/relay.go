@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,11 +12,12 @@ import (
 
 	"github.com/invoscope/invoscope/correlate/index"
 	"github.com/invoscope/invoscope/relay/engine"
-	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/relay/ingest"
 	"github.com/invoscope/invoscope/relay/invocation"
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/audit"
+	"github.com/invoscope/invoscope/tenancy/limits"
 )
 
 // Authenticator tells who is calling; [tenancy.Authenticator] is one.
@@ -35,6 +35,19 @@ type Index interface {
 	Since(ctx context.Context, tenant string) (int64, error)
 }
 
+// Auditor keeps a record of requests; [audit.Log] is one.
+type Auditor interface {
+	Record(*audit.Record)
+}
+
+// Roster knows which tenants there are; [roster.Roster] is one.
+type Roster interface {
+	// Tenants returns all tenants, sorted.
+	Tenants() []string
+	// Seen notes that a tenant writes.
+	Seen(tenant string) error
+}
+
 // Options are the parts that a [Relay] connects.
 type Options struct {
 	Loki, Tempo engine.Engine
@@ -42,6 +55,10 @@ type Options struct {
 	Rebuild     *rebuild.Server
 	// Authenticator decides who may do what.
 	Authenticator Authenticator
+	// Limits are what tenants may use; nil means that nothing is limited.
+	Limits *limits.Limiter
+	// Roster knows the tenants that a token for all of them reads; nil means none.
+	Roster Roster
 	// MaxBytes bounds one gRPC message, decompressed.
 	MaxBytes int64
 	// Index is what is known of invocations. The invocation API answers from it, and
@@ -55,6 +72,10 @@ type Options struct {
 	GrafanaURL string
 	// Now is the time by which "since" is meant; time.Now if nil.
 	Now func() time.Time
+	// Audit is told of every request; nil if nobody wants to know. AuditQueries says
+	// that it is told of the text of queries, too.
+	Audit        Auditor
+	AuditQueries bool
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -63,7 +84,9 @@ type Options struct {
 // Relay serves the table of routes.
 type Relay struct {
 	opts    Options
+	now     func() time.Time
 	metrics *metrics
+	limits  *limits.Limiter
 	grpc    *grpc.Server
 	loki    handler
 	tempo   handler
@@ -73,109 +96,59 @@ type Relay struct {
 
 	public *http.ServeMux
 	otlp   *http.ServeMux
-	// bodyTimeout is the constant of that name, shorter in tests.
-	bodyTimeout time.Duration
+	// bodyTimeout and writeTimeout are the constants of these names, shorter in tests.
+	bodyTimeout, writeTimeout time.Duration
 }
 
 // New returns a relay.
 func New(o Options) *Relay {
-	r := &Relay{
-		opts: o, metrics: newMetrics(o.Registerer),
-		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
-		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout,
-	}
 	now := o.Now
 	if now == nil {
 		now = time.Now
 	}
+	limiter := o.Limits
+	if limiter == nil {
+		limiter = limits.New(limits.Set{}, limits.Options{Registerer: o.Registerer})
+	}
+	r := &Relay{
+		opts: o, now: now, limits: limiter, metrics: newMetrics(o.Registerer),
+		ready:  &readiness{loki: o.Loki, tempo: o.Tempo, now: time.Now},
+		public: http.NewServeMux(), otlp: http.NewServeMux(), bodyTimeout: bodyTimeout, writeTimeout: writeTimeout,
+	}
 	r.invocations = invocation.New(invocation.Options{
-		Index: o.Index, Loki: o.Loki, Tempo: o.Tempo, TenantKey: o.TenantKey, GrafanaURL: o.GrafanaURL, Now: now,
+		Index: o.Index, Loki: o.Loki, Tempo: o.Tempo, TenantKey: o.TenantKey, GrafanaURL: o.GrafanaURL, Now: r.now,
 	})
 	r.loki = r.relayTo(o.Loki)
 	r.tempo = r.relayTo(o.Tempo)
 	r.grpc = r.newGRPC()
 	o.Ingest.Register(r.grpc, tenantOf)
 	for _, route := range Routes() {
-		h := r.adapt(route)
-		for method := range strings.FieldsSeq(route.Methods) {
-			r.public.Handle(method+" "+route.Pattern, h)
-			if route.OTLP {
-				r.otlp.Handle(method+" "+route.Pattern, h)
-			}
+		r.handle(r.public, route)
+		if route.OTLP {
+			r.handle(r.otlp, route)
 		}
 	}
+	r.public.Handle("/", r.nowhere())
+	r.otlp.Handle("/", r.nowhere())
 	return r
 }
 
+// handle enters a route into a port's table.
+func (r *Relay) handle(table *http.ServeMux, route Route) {
+	h := r.adapt(route)
+	for method := range strings.FieldsSeq(route.Methods) {
+		table.Handle(method+" "+route.Pattern, h)
+	}
+	table.Handle(route.Pattern, r.wrongMethod(route))
+}
+
 // Public returns the handler of the public port, for HTTP/1.1 and HTTP/2.
-func (r *Relay) Public() http.Handler { return r.limitBodies(refuseDotSegments(r.public)) }
+func (r *Relay) Public() http.Handler { return r.edge(r.public) }
 
 // OTLP returns the handler of the OTLP/HTTP port.
-func (r *Relay) OTLP() http.Handler { return r.limitBodies(refuseDotSegments(r.otlp)) }
+func (r *Relay) OTLP() http.Handler { return r.edge(r.otlp) }
 
-// GRPC returns the server of the OTLP/gRPC port.
+// GRPC returns the server of the OTLP/gRPC port. Its listener may be one of
+// [tls.NewListener] whose configuration names the protocol h2: host names and client
+// certificates then count as they do over HTTP.
 func (r *Relay) GRPC() *grpc.Server { return r.grpc }
-
-// handler serves a request whose caller is known; it is the zero Identity on
-// routes that are open. An error means that nothing has been written.
-type handler func(w http.ResponseWriter, r *http.Request, id tenancy.Identity) error
-
-// adapt is the one place where a route's requirements are checked and its errors
-// written.
-func (r *Relay) adapt(route Route) http.Handler {
-	serve := route.serve(r)
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		sw := &statusWriter{ResponseWriter: w}
-		err := r.checkShape(route, req)
-		var id tenancy.Identity
-		if err == nil && route.Scope != "" {
-			id, err = r.authorize(callerOf(req), route.Scope)
-		}
-		if err == nil {
-			err = r.admitted(route, serve)(sw, req, id)
-		}
-		if err != nil {
-			r.logRefusal(req.Context(), route.Pattern, id, err)
-			fault.Write(sw, req, route.Shape, err)
-		}
-		r.metrics.count(route.Pattern, sw.status)
-	})
-}
-
-// checkShape keeps plain HTTP away from gRPC methods.
-func (r *Relay) checkShape(route Route, req *http.Request) error {
-	if route.Shape == fault.GRPC && !isGRPC(req) {
-		return fault.New(fault.UnsupportedMedia, "this is a gRPC method")
-	}
-	return nil
-}
-
-func isGRPC(req *http.Request) bool {
-	return req.ProtoMajor == 2 && strings.HasPrefix(req.Header.Get("Content-Type"), "application/grpc")
-}
-
-// logRefusal tells of a refused request. Strangers could fill the log with theirs,
-// which are counted.
-func (r *Relay) logRefusal(ctx context.Context, route string, id tenancy.Identity, err error) {
-	level := slog.LevelInfo
-	switch fault.Of(err).Kind {
-	case fault.Internal:
-		level = slog.LevelError
-	case fault.Unauthenticated:
-		level = slog.LevelDebug
-	}
-	r.opts.Log.Log(ctx, level, "request refused", "route", route, "tenant", id.Tenant, "err", err)
-}
-
-// refuseDotSegments answers 400 to paths with . or .. in them, encoded ones
-// included: an engine's router might resolve what ours passed on.
-func refuseDotSegments(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		segments := strings.Split(r.URL.Path, "/")
-		if slices.Contains(segments, "..") || slices.Contains(segments, ".") {
-			fault.Write(w, r, fault.Plain, fault.New(fault.Invalid, "the path has a dot segment"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}

@@ -21,7 +21,12 @@ type Route struct {
 	OTLP bool
 	// Long says that an answer may go on for hours: it is cut off when its token ends.
 	Long bool
+	// Free says that a request costs next to nothing, and doesn't count as a query.
+	Free bool
 
+	// check refuses a query that asks for more than its tenants may; nil if nothing
+	// in it can be too much, or if serve does it.
+	check check
 	serve func(*Relay) handler
 }
 
@@ -65,51 +70,51 @@ var invocationQueries = []Route{
 	{Pattern: "/api/invoscope/v1/invocations/{id}", serve: invocations((*invocation.API).Show)},
 	{Pattern: "/api/invoscope/v1/invocations/{id}/timeline", Long: true, serve: invocations((*invocation.API).Timeline)},
 	{Pattern: "/api/invoscope/v1/invocations/{id}/links", serve: invocations((*invocation.API).Links)},
-	{Pattern: "/api/invoscope/v1/openapi.yaml", serve: invocations((*invocation.API).OpenAPI)},
+	{Pattern: "/api/invoscope/v1/openapi.yaml", Free: true, serve: invocations((*invocation.API).OpenAPI)},
 }
 
 // lokiQueries are the rows that go to Loki as they are; see "Loki HTTP API" in
 // its documentation.
 var lokiQueries = []Route{
-	{Methods: "GET POST", Pattern: "/loki/api/v1/query"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/query_range"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/labels"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/label/{name}/values"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/series"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/index/stats"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/index/volume"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/index/volume_range"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/patterns"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_labels"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_fields"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_field/{name}/values"},
-	{Methods: "GET POST", Pattern: "/loki/api/v1/format_query"},
-	{Methods: "GET", Pattern: tailPath, Long: true},
-	{Methods: "GET", Pattern: "/loki/api/v1/drilldown-limits"},
-	{Methods: "GET", Pattern: "/loki/api/v1/status/buildinfo"},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/query", check: lokiInstant},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/query_range", check: lokiLines},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/labels", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/label/{name}/values", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/series", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/index/stats", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/index/volume", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/index/volume_range", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/patterns", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_labels", check: lokiRange},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_fields", check: lokiSamples},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/detected_field/{name}/values", check: lokiSamples},
+	{Methods: "GET POST", Pattern: "/loki/api/v1/format_query", Free: true},
+	{Methods: "GET", Pattern: tailPath, Long: true, check: lokiLines},
+	{Methods: "GET", Pattern: "/loki/api/v1/drilldown-limits", Free: true},
+	{Methods: "GET", Pattern: "/loki/api/v1/status/buildinfo", Free: true},
 }
 
 // tempoQueries are the rows that go to Tempo, as they are, once checked, or
 // narrowed (lookup.go); see "Tempo HTTP API" in its documentation, and tempopb.StreamingQuerier for the gRPC methods, which
 // Grafana calls on the same port.
 var tempoQueries = []Route{
-	{Methods: "GET", Pattern: "/api/echo"},
-	{Methods: "GET", Pattern: "/api/status/buildinfo"},
+	{Methods: "GET", Pattern: "/api/echo", Free: true},
+	{Methods: "GET", Pattern: "/api/status/buildinfo", Free: true},
 	{Methods: "GET", Pattern: "/api/traces/{id}"},
 	{Methods: "GET", Pattern: "/api/v2/traces/{id}"},
 	{Methods: "GET", Pattern: "/api/search", serve: tempoSearch},
-	{Methods: "GET", Pattern: "/api/search/tags"},
-	{Methods: "GET", Pattern: "/api/search/tag/{name}/values"},
-	{Methods: "GET", Pattern: "/api/v2/search/tags"},
-	{Methods: "GET", Pattern: "/api/v2/search/tag/{name}/values"},
-	{Methods: "GET", Pattern: "/api/metrics/query", serve: tempoMetrics},
-	{Methods: "GET", Pattern: "/api/metrics/query_range", serve: tempoMetrics},
-	{Methods: "GET", Pattern: "/api/metrics/summary"},
+	{Methods: "GET", Pattern: "/api/search/tags", check: tempoTagsRange},
+	{Methods: "GET", Pattern: "/api/search/tag/{name}/values", check: tempoTagsRange},
+	{Methods: "GET", Pattern: "/api/v2/search/tags", check: tempoTagsRange},
+	{Methods: "GET", Pattern: "/api/v2/search/tag/{name}/values", check: tempoTagsRange},
+	{Methods: "GET", Pattern: "/api/metrics/query", serve: tempoMetrics, check: tempoMetricsRange},
+	{Methods: "GET", Pattern: "/api/metrics/query_range", serve: tempoMetrics, check: tempoMetricsRange},
+	{Methods: "GET", Pattern: "/api/metrics/summary", check: tempoTagsRange},
 	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/Search", Shape: fault.GRPC, Long: true, serve: tempoStreamingSearch},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTags", Shape: fault.GRPC, Long: true},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagsV2", Shape: fault.GRPC, Long: true},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValues", Shape: fault.GRPC, Long: true},
-	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValuesV2", Shape: fault.GRPC, Long: true},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTags", Shape: fault.GRPC, Long: true, check: grpcTags},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagsV2", Shape: fault.GRPC, Long: true, check: grpcTags},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValues", Shape: fault.GRPC, Long: true, check: grpcTagValues},
+	{Methods: "POST", Pattern: "/tempopb.StreamingQuerier/SearchTagValuesV2", Shape: fault.GRPC, Long: true, check: grpcTagValues},
 	// MetricsQueryRange and MetricsQueryInstant are left out until their requests
 	// are checked as those of /api/metrics are. Grafana is provisioned not to
 	// stream metrics.

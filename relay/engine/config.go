@@ -96,7 +96,7 @@ func writeConfig(text string, retention time.Duration, l layout) error {
 	}
 	_, err = os.Stat(l.Overrides)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = renameio.WriteFile(l.Overrides, []byte("overrides: {}\n"), 0o600)
+		err = renameio.WriteFile(l.Overrides, []byte(noOverrides), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write the engine's overrides: %w", err)

@@ -46,6 +46,7 @@ type EmbeddedOptions struct {
 type kind struct {
 	name        string
 	template    string
+	tenant      string // the template of a tenant's overrides
 	stopTimeout time.Duration
 	harmless    []string // warnings of every start
 	isSaved     func(logRecord) bool
@@ -83,7 +84,7 @@ type incarnation struct {
 
 // NewLoki makes an engine that runs Loki as a child.
 func NewLoki(opts EmbeddedOptions) *Embedded {
-	e := newEmbedded(kind{name: "loki", template: lokiTemplate, stopTimeout: 15 * time.Second, isLosing: isLokiLosing, repair: repairLokiLog}, opts)
+	e := newEmbedded(kind{name: "loki", template: lokiTemplate, tenant: lokiTenant, stopTimeout: 15 * time.Second, isLosing: isLokiLosing, repair: repairLokiLog}, opts)
 	e.client.pusher = lokiPusher{e.client}
 	return e
 }
@@ -93,6 +94,7 @@ func NewTempo(opts EmbeddedOptions) *Embedded {
 	e := newEmbedded(kind{
 		name:     "tempo",
 		template: tempoTemplate,
+		tenant:   tempoTenant,
 		// Tempo takes more than 5 s, of which its metrics generator sleeps five, and
 		// hangs when it was queried in the last minute. By then its ingester has
 		// written everything to its write-ahead log, and stopped.
@@ -161,7 +163,7 @@ func newEmbedded(k kind, opts EmbeddedOptions) *Embedded {
 	}
 	e := &Embedded{kind: k, opts: opts, log: opts.Log.With("engine", k.name)}
 	e.layout, e.err = newLayout(opts.DataDir)
-	if opts.Retention < 24*time.Hour {
+	if opts.Retention < minRetention {
 		e.err = errors.Join(e.err, fmt.Errorf("retention %v is less than a day", opts.Retention))
 	}
 	e.client = newClient(k.name, &url.URL{Scheme: "http", Host: k.name}, dialUnix(e.layout.HTTPFile))

@@ -25,7 +25,7 @@ const socketPort = "80"
 type layout struct {
 	DataDir   string
 	Config    string // written at each start
-	Overrides string // limits of single tenants; only made when missing
+	Overrides string // limits of single tenants; see SetOverrides
 	Lock      string // held by the daemon
 	ChildLock string // held by the child; holds its process group
 

@@ -24,6 +24,8 @@ const (
 	Unprocessable // well-formed, but there is nothing in it to do
 	Full          // no room right now
 	Limited       // more than the tenant may have
+	WrongMethod
+	TooManyFields // in the request's head
 	Unavailable
 )
 
@@ -44,6 +46,8 @@ var kinds = map[Kind]struct {
 	Unprocessable:    {http.StatusUnprocessableEntity, codes.InvalidArgument},
 	Full:             {http.StatusServiceUnavailable, codes.ResourceExhausted},
 	Limited:          {http.StatusTooManyRequests, codes.ResourceExhausted},
+	WrongMethod:      {http.StatusMethodNotAllowed, codes.Unimplemented},
+	TooManyFields:    {http.StatusRequestHeaderFieldsTooLarge, codes.InvalidArgument},
 	Unavailable:      {http.StatusServiceUnavailable, codes.Unavailable},
 }
 

@@ -31,11 +31,12 @@ const (
 
 // readBody reads a request's body, decompressed as its Content-Encoding says.
 // The bytes are valid until release is called.
-func (in *Ingest) readBody(r *http.Request) (body []byte, release func(), err error) {
-	if r.ContentLength > in.opts.MaxBytes {
-		return nil, nil, in.tooLarge()
+func (in *Ingest) readBody(r *http.Request, tenant string) (body []byte, release func(), err error) {
+	most := in.maxBytes(tenant)
+	if r.ContentLength > most {
+		return nil, nil, tooLarge(most)
 	}
-	src, done, err := in.decompress(r.Header.Get("Content-Encoding"), io.LimitReader(r.Body, in.opts.MaxBytes+1))
+	src, done, err := in.decompress(r.Header.Get("Content-Encoding"), io.LimitReader(r.Body, most+1))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,12 +49,12 @@ func (in *Ingest) readBody(r *http.Request) (body []byte, release func(), err er
 			bodies.Put(buf)
 		}
 	}
-	n, err := buf.ReadFrom(io.LimitReader(src, in.opts.MaxBytes+1))
+	n, err := buf.ReadFrom(io.LimitReader(src, most+1))
 	switch {
-	case n > in.opts.MaxBytes:
-		err = in.tooLarge()
+	case n > most:
+		err = tooLarge(most)
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-		err = in.tooLarge()
+		err = tooLarge(most)
 	case err != nil:
 		err = &fault.Error{Kind: fault.Invalid, Message: "the request's body can't be read: " + err.Error()}
 	}
@@ -64,8 +65,8 @@ func (in *Ingest) readBody(r *http.Request) (body []byte, release func(), err er
 	return buf.Bytes(), release, nil
 }
 
-func (in *Ingest) tooLarge() error {
-	return fault.New(fault.TooLarge, fmt.Sprintf("the request is larger than %d bytes", in.opts.MaxBytes))
+func tooLarge(most int64) error {
+	return fault.New(fault.TooLarge, fmt.Sprintf("the request is larger than %d bytes", most))
 }
 
 // decompress wraps body; done is called when no more is read. "snappy" is a no-op:

@@ -109,7 +109,7 @@ func FuzzBodies(f *testing.F) {
 	f.Fuzz(func(t *testing.T, encoding string, body []byte) {
 		read := func(encoding string, body []byte) ([]byte, error) {
 			r := &http.Request{Header: header("Content-Encoding", encoding), Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}
-			got, release, err := in.readBody(r)
+			got, release, err := in.readBody(r, "acme")
 			if err != nil {
 				if k := fault.Of(err).Kind; k != fault.Invalid && k != fault.TooLarge && k != fault.UnsupportedMedia {
 					t.Errorf("%v", err)

@@ -18,11 +18,11 @@ type TenantOf func(ctx context.Context) (string, error)
 // the [Codec]. Its interceptors must have authenticated the call. The errors of
 // the services are gRPC statuses.
 func (in *Ingest) Register(s *grpc.Server, tenantOf TenantOf) {
-	s.RegisterService(service("opentelemetry.proto.collector.trace.v1.TraceService", "opentelemetry/proto/collector/trace/v1/trace_service.proto", tenantOf,
+	s.RegisterService(in.service("opentelemetry.proto.collector.trace.v1.TraceService", "opentelemetry/proto/collector/trace/v1/trace_service.proto", tenantOf,
 		func(ctx context.Context, tenant string, body []byte) (protoMarshaler, error) {
 			return in.exportTraces(ctx, tenant, body)
 		}), in)
-	s.RegisterService(service("opentelemetry.proto.collector.logs.v1.LogsService", "opentelemetry/proto/collector/logs/v1/logs_service.proto", tenantOf,
+	s.RegisterService(in.service("opentelemetry.proto.collector.logs.v1.LogsService", "opentelemetry/proto/collector/logs/v1/logs_service.proto", tenantOf,
 		func(ctx context.Context, tenant string, body []byte) (protoMarshaler, error) {
 			return in.exportLogs(ctx, tenant, body)
 		}), in)
@@ -34,13 +34,17 @@ type export func(ctx context.Context, tenant string, body []byte) (protoMarshale
 
 // service describes a service of one unary method, Export, whose messages are
 // left as they are.
-func service(name, file string, tenantOf TenantOf, export export) *grpc.ServiceDesc {
+func (in *Ingest) service(name, file string, tenantOf TenantOf, export export) *grpc.ServiceDesc {
 	call := func(ctx context.Context, req any) (any, error) {
 		tenant, err := tenantOf(ctx)
 		if err != nil {
 			return nil, fault.Status(err).Err()
 		}
-		resp, err := export(ctx, tenant, req.(*rawMessage).bytes())
+		body := req.(*rawMessage).bytes()
+		if most := in.maxBytes(tenant); int64(len(body)) > most {
+			return nil, fault.Status(tooLarge(most)).Err()
+		}
+		resp, err := export(ctx, tenant, body)
 		if err != nil {
 			return nil, fault.Status(err).Err()
 		}

@@ -27,6 +27,16 @@ type DeadLetters interface {
 	Bury(ctx context.Context, tenant, reason string, req queue.Request) error
 }
 
+// Limits are what single tenants may send.
+type Limits interface {
+	// MaxRequestBytes bounds a tenant's requests as MaxBytes of [Options] does
+	// everybody's; 0 means that only that does.
+	MaxRequestBytes(tenant string) int64
+	// Ingest asks for a request that is to be stored: its bytes, decompressed and as
+	// protobuf, and its spans. It may be refused in the words of a [fault.Error].
+	Ingest(tenant string, bytes, spans int64) error
+}
+
 // Options says how an [Ingest] works.
 type Options struct {
 	// Logs takes snappy-compressed push.PushRequest messages, Traces OTLP
@@ -53,6 +63,8 @@ type Options struct {
 	// once for each invocation that a request names, while the request waits. Nil means
 	// that no entry gets a trace id.
 	TraceOf func(tenant, invocationID string) Trace
+	// Limits are asked about every request; nil means that there are none.
+	Limits Limits
 	// Relabel rewrites the labels of streams. Nil means the rules of every preset.
 	Relabel []*relabel.Config
 
@@ -117,6 +129,24 @@ func New(o Options) (*Ingest, error) {
 		gzip:    decoders{make: newGzip},
 		zstd:    decoders{make: newZstd(o.MaxBytes)},
 	}, nil
+}
+
+// maxBytes bounds a request's body, compressed and decompressed.
+func (in *Ingest) maxBytes(tenant string) int64 {
+	if in.opts.Limits != nil {
+		if own := in.opts.Limits.MaxRequestBytes(tenant); own > 0 {
+			return min(own, in.opts.MaxBytes)
+		}
+	}
+	return in.opts.MaxBytes
+}
+
+// allow asks for a request that can be stored.
+func (in *Ingest) allow(tenant string, bytes, spans int) error {
+	if in.opts.Limits == nil {
+		return nil
+	}
+	return in.opts.Limits.Ingest(tenant, int64(bytes), int64(spans))
 }
 
 // retryWhenFull is how long a sender should wait for room in the queue.

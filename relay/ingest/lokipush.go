@@ -19,7 +19,7 @@ import (
 // one that can't be stored is answered with 400 and doesn't keep the others from
 // it.
 func (in *Ingest) LokiPush(w http.ResponseWriter, r *http.Request, tenant string) error {
-	body, release, err := in.readBody(r)
+	body, release, err := in.readBody(r, tenant)
 	if err != nil {
 		return err
 	}
@@ -35,6 +35,9 @@ func (in *Ingest) LokiPush(w http.ResponseWriter, r *http.Request, tenant string
 		return err
 	}
 	if err := b.push(b.raw); err != nil {
+		return err
+	}
+	if err := in.allow(tenant, len(b.raw), 0); err != nil {
 		return err
 	}
 	if err := b.store(r.Context()); err != nil {
@@ -56,8 +59,8 @@ const maxSnappyRatio = 22
 func (b *logBatch) decompress(body []byte) error {
 	n, err := s2.DecodedLen(body)
 	switch {
-	case err == nil && int64(n) > b.in.opts.MaxBytes:
-		return b.in.tooLarge()
+	case err == nil && int64(n) > b.in.maxBytes(b.tenant):
+		return tooLarge(b.in.maxBytes(b.tenant))
 	case err == nil && n > maxSnappyRatio*len(body):
 		err = s2.ErrCorrupt
 	}

@@ -28,7 +28,7 @@ type otlpMessage interface {
 // OTLPTraces serves POST /v1/traces: an ExportTraceServiceRequest as protobuf or
 // JSON.
 func (in *Ingest) OTLPTraces(w http.ResponseWriter, r *http.Request, tenant string) error {
-	body, release, err := in.readOTLP(r, ptraceotlp.NewExportRequest())
+	body, release, err := in.readOTLP(r, tenant, ptraceotlp.NewExportRequest())
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (in *Ingest) OTLPTraces(w http.ResponseWriter, r *http.Request, tenant stri
 // OTLPLogs serves POST /v1/logs: an ExportLogsServiceRequest as protobuf or
 // JSON.
 func (in *Ingest) OTLPLogs(w http.ResponseWriter, r *http.Request, tenant string) error {
-	body, release, err := in.readOTLP(r, plogotlp.NewExportRequest())
+	body, release, err := in.readOTLP(r, tenant, plogotlp.NewExportRequest())
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,9 @@ func (in *Ingest) exportLogs(ctx context.Context, tenant string, body []byte) (p
 	if err := b.otlpLogs(body); err != nil {
 		return resp, err
 	}
+	if err := in.allow(tenant, len(body), 0); err != nil {
+		return resp, err
+	}
 	if err := b.store(ctx); err != nil {
 		return resp, err
 	}
@@ -101,7 +104,7 @@ func (in *Ingest) exportLogs(ctx context.Context, tenant string, body []byte) (p
 
 // readOTLP returns a request as protobuf; req is one of its kind, for JSON. The
 // bytes are valid until release is called.
-func (in *Ingest) readOTLP(r *http.Request, req otlpMessage) (body []byte, release func(), err error) {
+func (in *Ingest) readOTLP(r *http.Request, tenant string, req otlpMessage) (body []byte, release func(), err error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || (mediaType != typeProtobuf && mediaType != typeJSON) {
 		return nil, nil, fault.New(fault.UnsupportedMedia, "Content-Type must be "+typeProtobuf+" or "+typeJSON)
@@ -109,7 +112,7 @@ func (in *Ingest) readOTLP(r *http.Request, req otlpMessage) (body []byte, relea
 	if strings.EqualFold(r.Header.Get("Content-Encoding"), "snappy") { // it has a meaning in Loki push only
 		return nil, nil, unsupportedEncoding("snappy")
 	}
-	body, release, err = in.readBody(r)
+	body, release, err = in.readBody(r, tenant)
 	if err != nil || mediaType == typeProtobuf {
 		return body, release, err
 	}

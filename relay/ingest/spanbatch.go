@@ -64,6 +64,9 @@ func (b *spanBatch) store(ctx context.Context, tenant string, body []byte) error
 	if err := b.request(body); err != nil {
 		return err
 	}
+	if err := b.in.allow(tenant, len(body), b.kept); err != nil {
+		return err
+	}
 	if b.kept > 0 {
 		if err := store(ctx, b.in.opts.Traces, tenant, queue.Request{Body: b.buf, Items: b.kept}); err != nil {
 			return err

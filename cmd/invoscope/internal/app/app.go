@@ -22,7 +22,9 @@ import (
 	"github.com/invoscope/invoscope/relay/queue"
 	"github.com/invoscope/invoscope/relay/rebuild"
 	"github.com/invoscope/invoscope/tenancy"
-	"github.com/invoscope/invoscope/tenancy/store"
+	"github.com/invoscope/invoscope/tenancy/audit"
+	"github.com/invoscope/invoscope/tenancy/limits"
+	"github.com/invoscope/invoscope/tenancy/roster"
 )
 
 // App is one daemon. Make it with [New], run it once.
@@ -43,8 +45,15 @@ type App struct {
 	relay      *relay.Relay
 	sockets    listeners
 	info       runinfo.Info
-	store      *store.Store
-	key        *tenancy.Key
+
+	reloads       // what can be replaced while the daemon runs, and how
+	authenticator *tenancy.Authenticator
+	limiter       *limits.Limiter
+	roster        *roster.Roster
+	audit         *audit.Log // nil without one
+	auditQueries  atomic.Bool
+	security      security
+	connections   *prometheus.GaugeVec
 }
 
 // supervised is an engine that runs for as long as the daemon does.
@@ -59,6 +68,7 @@ type supervised interface {
 // itself.
 func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err error) {
 	a := &App{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
+	a.started, a.asked, a.metrics = cfg, make(chan struct{}, 1), newReloadMetrics(a.registry)
 	defer func() {
 		if err != nil {
 			a.release()
@@ -81,10 +91,10 @@ func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err
 	if a.sockets, err = listen(cfg.Listen); err != nil {
 		return nil, err
 	}
-	if err := a.openTenancy(); err != nil {
+	if err := a.openEngines(); err != nil {
 		return nil, err
 	}
-	if err := a.openEngines(); err != nil {
+	if err := a.openTenancy(); err != nil {
 		return nil, err
 	}
 	if err := a.openIndex(); err != nil {
@@ -99,25 +109,6 @@ func New(cfg config.Config, log *slog.Logger, now func() time.Time) (_ *App, err
 	return a, nil
 }
 
-func (a *App) openTenancy() error {
-	a.store = store.Open(a.cfg.DataDir, a.now)
-	key, err := a.store.SigningKey()
-	if err != nil {
-		return fmt.Errorf("open the signing key: %w", err)
-	}
-	a.key = key
-	a.info.Tenant = a.cfg.Tenancy.DefaultTenant
-	a.info.TokenFile = filepath.Join(a.cfg.DataDir, "token")
-	return a.ensureToken()
-}
-
-func (a *App) ensureToken() error {
-	if _, err := a.store.EnsureToken(a.info.TokenFile, a.info.Tenant); err != nil {
-		return fmt.Errorf("make the token: %w", err)
-	}
-	return nil
-}
-
 func (a *App) openRelay() error {
 	o := ingest.Options{
 		Logs:       a.logs,
@@ -127,6 +118,7 @@ func (a *App) openRelay() error {
 		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
 		Relabel:    a.cfg.Ingest.Relabel(),
 		TraceOf:    a.traceOf,
+		Limits:     relay.IngestLimits(a.limiter),
 		Now:        a.now,
 		Registerer: a.registry,
 
@@ -143,7 +135,7 @@ func (a *App) openRelay() error {
 	if err != nil {
 		return err
 	}
-	a.relay = relay.New(relay.Options{
+	options := relay.Options{
 		Loki:          a.loki,
 		Tempo:         a.tempo,
 		Ingest:        in,
@@ -153,18 +145,24 @@ func (a *App) openRelay() error {
 		GrafanaURL:    a.cfg.Grafana.URL,
 		Now:           a.now,
 		Rebuild:       rebuild.NewServer(rebuild.Options{Tempo: a.tempo, Index: a.index, Log: a.log, Now: a.now}),
-		Authenticator: tenancy.NewAuthenticator(a.policy(), a.now),
-
-		MaxBytes:   int64(a.cfg.Ingest.MaxRequestBytes),
-		Log:        a.log,
-		Registerer: a.registry,
-	})
+		Authenticator: a.authenticator,
+		Limits:        a.limiter,
+		Roster:        a.roster,
+		MaxBytes:      int64(a.cfg.Ingest.MaxRequestBytes),
+		Log:           a.log,
+		Registerer:    a.registry,
+	}
+	if a.audit != nil {
+		options.Audit, options.AuditQueries = auditor{a.audit, &a.auditQueries}, true
+	}
+	a.relay = relay.New(options)
 	return nil
 }
 
 // release gives back what New took, for when it failed.
 func (a *App) release() {
 	a.sockets.close()
+	a.closeTenancy()
 	if a.lock != nil {
 		_ = a.lock.Close() // nothing was written to it
 	}

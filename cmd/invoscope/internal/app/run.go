@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,8 @@ func (a *App) Run(ctx context.Context, ready func(runinfo.Info)) error {
 		{"engines", []func(context.Context) error{a.loki.Run, a.tempo.Run}},
 		{"index", []func(context.Context) error{a.runIndex}},
 		{"queues", []func(context.Context) error{a.logs.Run, a.traces.Run}},
-		{"servers", append(a.servers(&isReady), a.renewToken)},
+		{"tenancy", []func(context.Context) error{a.keepCurrent}},
+		{"servers", a.servers(&isReady)},
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -57,9 +59,17 @@ func (a *App) Run(ctx context.Context, ready func(runinfo.Info)) error {
 
 // announce writes down where the daemon is.
 func (a *App) announce() error {
-	a.info.HTTP = "http://" + dialable(a.sockets.http)
+	scheme := "http://"
+	if a.cfg.Listen.TLS.Enabled() {
+		scheme = "https://"
+		var err error
+		if a.info.CertFile, err = filepath.Abs(a.cfg.Listen.TLS.CertFile); err != nil {
+			return fmt.Errorf("find the certificate: %w", err)
+		}
+	}
+	a.info.HTTP = scheme + dialable(a.sockets.http)
 	a.info.OTLPGRPC = dialable(a.sockets.otlpGRPC)
-	a.info.OTLPHTTP = "http://" + dialable(a.sockets.otlpHTTP)
+	a.info.OTLPHTTP = scheme + dialable(a.sockets.otlpHTTP)
 	a.info.Admin = "http://" + dialable(a.sockets.admin)
 	return runinfo.Write(a.cfg.DataDir, a.info)
 }
@@ -110,22 +120,4 @@ func (a *App) awaitEngines(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// renewEvery is how often the daemon looks whether its token will expire.
-const renewEvery = 12 * time.Hour
-
-func (a *App) renewToken(ctx context.Context) error {
-	ticker := time.NewTicker(renewEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			if err := a.ensureToken(); err != nil {
-				a.log.Error("the token was not renewed", "err", err)
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }

@@ -2,16 +2,12 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 )
 
@@ -21,6 +17,15 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
+	// maxStreams is how many requests one HTTP/2 connection may have under way: a
+	// Grafana with many panels has dozens.
+	maxStreams = 250
+	// pingAfter is after how much silence a client on HTTP/2 is asked whether it is there,
+	// and pingPatience how long the answer may take: streams may be silent for hours.
+	pingAfter    = 30 * time.Second
+	pingPatience = 15 * time.Second
+	// writePatience is how long a client on HTTP/2 may take nothing of what is ready for it.
+	writePatience = time.Minute
 	// drainTimeout is how long requests may go on when the daemon ends; tails are
 	// then cut off.
 	drainTimeout = 5 * time.Second
@@ -29,43 +34,42 @@ const (
 // servers returns what serves the four ports.
 func (a *App) servers(ready *atomic.Bool) []func(context.Context) error {
 	return []func(context.Context) error{
-		func(ctx context.Context) error { return a.serveHTTP(ctx, a.sockets.http, a.relay.Public()) },
-		func(ctx context.Context) error { return a.serveHTTP(ctx, a.sockets.otlpHTTP, a.relay.OTLP()) },
-		func(ctx context.Context) error { return a.serveHTTP(ctx, a.sockets.admin, a.admin(ready)) },
-		func(ctx context.Context) error { return serveGRPC(ctx, a.sockets.otlpGRPC, a.relay.GRPC()) },
+		func(ctx context.Context) error {
+			return a.serveHTTP(ctx, a.security.listen(a.bound("http", a.sockets.http)), a.relay.Public())
+		},
+		func(ctx context.Context) error {
+			return a.serveHTTP(ctx, a.security.listen(a.bound("otlp_http", a.sockets.otlpHTTP)), a.relay.OTLP())
+		},
+		func(ctx context.Context) error {
+			return a.serveHTTP(ctx, a.bound("admin", a.sockets.admin), a.admin(ready))
+		},
+		func(ctx context.Context) error {
+			return serveGRPC(ctx, a.security.listen(a.bound("otlp_grpc", a.sockets.otlpGRPC)), a.relay.GRPC())
+		},
 	}
 }
 
-// admin is what operators see; it asks for no token and is on loopback unless
-// configured otherwise.
-func (a *App) admin(ready *atomic.Bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		err := errors.Join(a.loki.Ready(r.Context()), a.tempo.Ready(r.Context()))
-		if !ready.Load() || err != nil {
-			http.Error(w, fmt.Sprint("not ready: ", err), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready")
-	})
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	return mux
+// bound keeps a port from having more connections than it may.
+func (a *App) bound(port string, ln net.Listener) net.Listener {
+	return newBoundedListener(ln, int(a.cfg.Listen.MaxConnections), a.connections.WithLabelValues(port))
 }
 
-// serveHTTP serves HTTP/1.1 and HTTP/2 without TLS until ctx ends, then lets
-// requests finish.
+// serveHTTP serves HTTP/1.1 and HTTP/2 until ctx ends, then lets requests finish. The
+// listener's connections may have TLS.
 func (a *App) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s := &http.Server{
-		Handler:           h,
-		Protocols:         &protocols,
+		Handler:   h,
+		Protocols: &protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams,
+			SendPingTimeout:      pingAfter,
+			PingTimeout:          pingPatience,
+			WriteByteTimeout:     writePatience,
+		},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -36,6 +36,8 @@ type Listen struct {
 	OTLPHTTP string `yaml:"otlp_http"` // OTLP/HTTP
 	Admin    string `yaml:"admin"`     // metrics, health, profiles: without a token
 	TLS      TLS    `yaml:"tls"`       // of all of them but Admin
+	// MaxConnections is how many each port has at a time; further ones wait.
+	MaxConnections uint64 `yaml:"max_connections"`
 }
 
 // Log says what the daemon logs about itself, on stderr.
@@ -221,6 +223,8 @@ func Default() Config {
 			OTLPGRPC: "127.0.0.1:4317",
 			OTLPHTTP: "127.0.0.1:4318",
 			Admin:    "127.0.0.1:9464",
+
+			MaxConnections: 8192,
 		},
 		Log:     Log{Level: "info", Format: "text"},
 		Tenancy: Tenancy{DefaultTenant: "default", Key: "tenant"},

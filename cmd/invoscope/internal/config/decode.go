@@ -18,6 +18,8 @@ type decoder struct {
 	getenv   func(string) (string, bool)
 	problems []Problem
 	places   map[string]*yaml.Node
+	// elements are what the elements of a map begin as, by their type.
+	elements map[reflect.Type]reflect.Value
 }
 
 func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
@@ -105,6 +107,9 @@ func (d *decoder) stringMap(n *yaml.Node, v reflect.Value, path string) {
 	m := reflect.MakeMap(v.Type())
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		element := reflect.New(v.Type().Elem()).Elem()
+		if first, ok := d.elements[element.Type()]; ok {
+			element.Set(first)
+		}
 		d.decode(value, element, join(path, key.Value))
 		m.SetMapIndex(reflect.ValueOf(key.Value), element)
 	})

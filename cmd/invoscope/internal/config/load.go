@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -28,7 +29,7 @@ func Load(file string, override func(*Config)) (Config, error) {
 	override(&c)
 	for _, p := range c.problems() {
 		// What a flag has set stands in no file.
-		if n := d.places[p.Path]; n != nil && valueAt(fromFile, p.Path) == valueAt(c, p.Path) {
+		if n := d.place(p.Path); n != nil && valueAt(fromFile, p.Path) == valueAt(c, p.Path) {
 			p.Line, p.Column = n.Line, n.Column
 		}
 		d.problems = append(d.problems, p)
@@ -39,25 +40,45 @@ func Load(file string, override func(*Config)) (Config, error) {
 	return c, nil
 }
 
+// place returns where the value at path stands or, if it stands nowhere, what it
+// would stand in; nil if that isn't there either.
+func (d *decoder) place(path string) *yaml.Node {
+	for path != "" {
+		if n := d.places[path]; n != nil {
+			return n
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return nil
+}
+
 func (d *decoder) file(name string, c *Config) error {
+	doc, err := d.document(name)
+	if doc != nil {
+		d.decode(doc, reflect.ValueOf(c).Elem(), "")
+	}
+	return err
+}
+
+// document returns the one document that a file holds; nil if it is empty.
+func (d *decoder) document(name string) (*yaml.Node, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return fmt.Errorf("read the configuration: %w", err)
+		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			return nil // an empty file
+			return nil, nil // an empty file
 		}
-		return &Problems{File: name, List: []Problem{syntaxProblem(err)}}
+		return nil, &Problems{File: name, List: []Problem{syntaxProblem(err)}}
 	}
-	d.decode(doc.Content[0], reflect.ValueOf(c).Elem(), "")
 	var second yaml.Node
 	if err := dec.Decode(&second); err == nil {
 		d.problem(&second, "", "a second YAML document")
 	}
-	return nil
+	return doc.Content[0], nil
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)

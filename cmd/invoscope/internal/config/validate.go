@@ -39,25 +39,18 @@ const (
 // problems returns all that is wrong with the values, without places.
 func (c Config) problems() []Problem {
 	var list []Problem
-	add := func(path, message string) { list = append(list, Problem{Path: path, Message: message}) }
 	check := func(ok bool, path, message string) {
 		if !ok {
-			add(path, message)
+			list = append(list, Problem{Path: path, Message: message})
 		}
 	}
 	check(c.DataDir != "", "data_dir", "must not be empty")
-	for path, addr := range map[string]string{
-		"listen.http": c.Listen.HTTP, "listen.otlp_grpc": c.Listen.OTLPGRPC,
-		"listen.otlp_http": c.Listen.OTLPHTTP, "listen.admin": c.Listen.Admin,
-	} {
-		check(validAddress(addr), path, "want host:port, not "+strconv.Quote(addr))
-	}
+	all := problemList{list: &list}
+	c.Listen.problems(all.at("listen"))
 	check(slices.Contains(logLevels, c.Log.Level), "log.level", oneOf(c.Log.Level, logLevels))
 	check(slices.Contains(logFormats, c.Log.Format), "log.format", oneOf(c.Log.Format, logFormats))
-	if err := tenancy.ValidTenant(c.Tenancy.DefaultTenant); err != nil {
-		add("tenancy.default_tenant", err.Error())
-	}
-	check(labelName.MatchString(c.Tenancy.Key), "tenancy.key", "want a label name: letters, digits and underscores, not a digit first")
+	c.Tenancy.problems(all.at("tenancy"), c.Listen.TLS)
+	c.Audit.problems(all.at("audit"))
 	check(c.Ingest.MaxRequestBytes >= minRequestBytes && c.Ingest.MaxRequestBytes <= maxRequestBytes, "ingest.max_request_bytes", "must be between 64KiB and 32MiB")
 	list = append(list, c.Ingest.relabelProblems(c.Tenancy.Key)...)
 	list = append(list, c.Queue.problems(c.Ingest.MaxRequestBytes)...)

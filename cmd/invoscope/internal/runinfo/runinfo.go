@@ -21,6 +21,9 @@ type Info struct {
 	Admin     string `json:"admin"`      // base URL of metrics and health
 	Tenant    string `json:"tenant"`     // the tenant of the token in TokenFile
 	TokenFile string `json:"token_file"` // path of the daemon's own token
+	// CertFile is the path of the certificate that the public ports show; empty, and
+	// left out, without TLS.
+	CertFile string `json:"cert_file,omitempty"`
 }
 
 // Read returns what run.json in the data directory dir says. When no daemon

@@ -1,0 +1,249 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/filewatch"
+)
+
+const (
+	// retryReload is how soon a reload that failed is tried again, whether a file has
+	// changed or not: what went wrong may have been none of theirs.
+	retryReload = 5 * time.Second
+	// renewEvery is how often the daemon looks whether its token will expire.
+	renewEvery = 12 * time.Hour
+	// tellEvery is how often the engines are told of tenants that wrote for the first time.
+	tellEvery = time.Minute
+)
+
+// reloads is what the daemon needs to take over changes while it runs.
+type reloads struct {
+	reader
+	started config.Config // as it was given, before paths were made absolute
+	source  []string      // the configuration's own files
+	reread  func() (config.Config, error)
+
+	asked   chan struct{}
+	watched atomic.Pointer[filewatch.Files]
+
+	running context.Context // of the sets of keys; nil before the daemon runs
+	mu      sync.Mutex      // held during a reload
+	current snapshot        // what is in force; only changed with mu
+	state   atomic.Pointer[reloadState]
+	metrics reloadMetrics
+}
+
+// reloadState is how the last reload went.
+type reloadState struct {
+	at      time.Time // when what is in force was put there
+	err     error     // why the last reload changed nothing; nil if it went well
+	restart []string  // settings that wait for a restart
+}
+
+type reloadMetrics struct {
+	successful, succeededAt, certificateEnds prometheus.Gauge
+	results                                  *prometheus.CounterVec
+}
+
+func newReloadMetrics(r prometheus.Registerer) reloadMetrics {
+	f := promauto.With(r)
+	m := reloadMetrics{
+		successful: f.NewGauge(prometheus.GaugeOpts{
+			Name: "invoscope_config_last_reload_successful",
+			Help: "1 if what the files say is in force, 0 if the last reload failed.",
+		}),
+		succeededAt: f.NewGauge(prometheus.GaugeOpts{
+			Name: "invoscope_config_last_reload_success_timestamp_seconds",
+			Help: "When what is in force was read, in seconds since 1970.",
+		}),
+		certificateEnds: f.NewGauge(prometheus.GaugeOpts{
+			Name: "invoscope_tls_certificate_not_after_timestamp_seconds",
+			Help: "When the certificate of the public ports ends to be valid, in seconds since 1970; 0 without TLS.",
+		}),
+		results: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "invoscope_config_reloads_total",
+			Help: "How often files were read again, by result: ok or failed.",
+		}, []string{"result"}),
+	}
+	m.results.WithLabelValues("ok")
+	m.results.WithLabelValues("failed")
+	return m
+}
+
+// Reread says where the configuration can be read again: the files that it is in, as
+// they were before it was read, and what reads it. Call it before [App.Run]. Without it
+// the daemon keeps the configuration that it has, and watches the files named there.
+func (a *App) Reread(files filewatch.Files, load func() (config.Config, error)) {
+	a.source, a.reread = files.Paths(), load
+	all := a.watched.Load().And(files)
+	a.watched.Store(&all)
+}
+
+// Reload has everything read again, soon. It doesn't wait for that.
+func (a *App) Reload() {
+	select {
+	case a.asked <- struct{}{}:
+	default: // the one that is asked for already will do
+	}
+}
+
+// keepCurrent reloads when files change or somebody asks for it, until ctx ends.
+func (a *App) keepCurrent(ctx context.Context) error {
+	a.mu.Lock()
+	a.running = ctx
+	for _, set := range a.current.sets {
+		set.start(ctx)
+	}
+	a.mu.Unlock()
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		filewatch.Poll(ctx, func() filewatch.Files { return *a.watched.Load() }, func(paths []string) {
+			a.reload("files changed: " + strings.Join(paths, ", "))
+		})
+	})
+	retry, tell, renew := time.NewTicker(retryReload), time.NewTicker(tellEvery), time.NewTicker(renewEvery)
+	defer retry.Stop()
+	defer tell.Stop()
+	defer renew.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-a.asked:
+			a.reload("asked for")
+			a.reopenAudit()
+		case <-retry.C:
+			if a.state.Load().err != nil {
+				a.reload("the last one failed")
+			}
+		case <-tell.C:
+			a.tellEngines()
+		case <-renew.C:
+			a.renew()
+		case <-ctx.Done():
+		}
+	}
+	polling.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, set := range a.current.sets {
+		set.stop()
+	}
+	return nil
+}
+
+// reload reads everything anew and puts it in force, or leaves all as it is.
+func (a *App) reload(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next, restart, err := a.readAgain()
+	if err == nil {
+		err = a.putInForce(next)
+	}
+	last := a.state.Load()
+	if err != nil {
+		a.metrics.successful.Set(0)
+		a.metrics.results.WithLabelValues("failed").Inc()
+		if last.err == nil || last.err.Error() != err.Error() {
+			a.log.Error("the reload failed; what was in force stays", "why", why, "err", err)
+		}
+		a.state.Store(&reloadState{at: last.at, err: err, restart: last.restart})
+		return
+	}
+	a.state.Store(&reloadState{at: a.now(), restart: restart})
+	a.metrics.results.WithLabelValues("ok").Inc()
+	a.log.Info("reloaded", "why", why, "issuers", len(next.cfg.Tenancy.Issuers), "api_tokens", len(next.policy.APITokens),
+		"revocations", len(next.policy.Revocations), "tenants", len(next.limits.Tenants))
+	if len(restart) > 0 && strings.Join(restart, " ") != strings.Join(last.restart, " ") {
+		a.log.Warn("some settings wait for a restart of the daemon", "settings", strings.Join(restart, ", "))
+	}
+	if err := a.ensureToken(); err != nil {
+		a.log.Error("the token was not renewed", "err", err)
+	}
+}
+
+// readAgain reads everything. It looks at each file before it reads it, so that none
+// can change unnoticed meanwhile.
+func (a *App) readAgain() (next snapshot, restart []string, err error) {
+	files := filewatch.Look(a.watched.Load().Paths()...)
+	defer func() { a.watched.Store(&files) }()
+	c := a.started
+	if a.reread != nil {
+		if c, err = a.reread(); err != nil {
+			return snapshot{}, nil, err
+		}
+	}
+	restart = restartFor(a.started, c)
+	c = apply(a.cfg, c)
+	files = a.look(files, c).Only(append(a.files(c), a.source...)...)
+	next, err = a.read(c, a.current)
+	return next, restart, err
+}
+
+// putInForce replaces what is in force, each part at once. Limits come before the
+// policy, so that nobody whom it lets in is without them; sets of keys run before
+// tokens need them, and those of before end when no request asks them any more.
+func (a *App) putInForce(next snapshot) error {
+	a.roster.Name(next.tenants...)
+	if err := a.overrideEngines(next.limits, a.roster.Tenants()); err != nil {
+		a.roster.Name(a.current.tenants...)
+		return err
+	}
+	if a.running != nil {
+		for _, set := range next.sets {
+			set.start(a.running)
+		}
+	}
+	a.limiter.Swap(next.limits)
+	a.security.put(next.tls)
+	a.authenticator.Swap(next.policy)
+	a.auditQueries.Store(next.cfg.Audit.Queries)
+	before := a.current
+	a.current = next
+	for _, set := range before.sets {
+		if !next.has(set) {
+			set.stop()
+		}
+	}
+	a.metrics.successful.Set(1)
+	a.metrics.succeededAt.Set(float64(a.now().Unix()))
+	a.metrics.certificateEnds.Set(0)
+	if end := notAfter(next.tls); !end.IsZero() {
+		a.metrics.certificateEnds.Set(float64(end.Unix()))
+	}
+	return nil
+}
+
+// renew makes the daemon's token anew in time.
+func (a *App) renew() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.ensureToken(); err != nil {
+		a.log.Error("the token was not renewed", "err", err)
+	}
+}
+
+// tellEngines tells the engines of the tenants that were seen meanwhile.
+func (a *App) tellEngines() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.overrideEngines(a.current.limits, a.roster.Tenants()); err != nil {
+		a.log.Error("the engines were not told of new tenants", "err", err)
+	}
+}
+
+func (a *App) reopenAudit() {
+	if a.audit == nil {
+		return
+	}
+	if err := a.audit.Reopen(); err != nil {
+		a.log.Error("the audit log was not opened again", "err", fmt.Errorf("reopen: %w", err))
+	}
+}
