@@ -76,7 +76,7 @@ func (s *Store) Revoked() ([]Revocation, error) { return s.loadRevocations() }
 // It is kept for as long as it may matter. That is known of a single token that was
 // issued here; others are kept until the date until, or for good if it is zero.
 func (s *Store) Revoke(r tenancy.Revocation, why string, until time.Time) (bool, error) {
-	if r == (tenancy.Revocation{}) {
+	if r.IsZero() {
 		return false, errors.New("revoke: it isn't said which tokens")
 	}
 	added := false
@@ -154,7 +154,7 @@ func (s *Store) loadRevocations() ([]Revocation, error) {
 	all := make([]Revocation, 0, len(list.Revocations))
 	for i := range list.Revocations {
 		r := list.Revocations[i].revocation()
-		if r.Revocation == (tenancy.Revocation{}) {
+		if r.IsZero() {
 			return nil, fmt.Errorf("load revocations: %s: the entry %d doesn't say which tokens", path, i)
 		}
 		if r.Until.IsZero() || s.now().Before(r.Until) {
