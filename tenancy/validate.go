@@ -41,7 +41,7 @@ func (p Policy) Validate() error {
 		token.validate("api_tokens."+shorten(id), id, &found)
 	}
 	for i, r := range p.Revocations {
-		if r == (Revocation{}) {
+		if r.empty() {
 			found.add(fmt.Sprintf("revocations[%d]", i), "sets no field, so that it names no token")
 		}
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+)
 
 type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Report everything that is wrong with the configuration."`
@@ -11,12 +15,16 @@ type configCheckCmd struct {
 	configFlags `embed:""`
 }
 
-// Run succeeds when the configuration is valid.
+// Run succeeds when the configuration and the tenants file that it names are valid.
 func (c *configCheckCmd) Run(g *globals) error {
-	if _, err := c.load(); err != nil {
+	cfg, err := c.load()
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(g.stdout, "the configuration is valid")
+	if _, err := config.LoadTenants(cfg.Tenancy.TenantsFile, cfg); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(g.stdout, "the configuration is valid")
 	return err
 }
 

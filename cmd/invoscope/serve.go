@@ -12,6 +12,7 @@ import (
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+	"github.com/invoscope/invoscope/tenancy/redact"
 )
 
 // configFlags are the flags that say how the daemon is configured. An empty one
@@ -65,7 +66,10 @@ func (c *serveCmd) Run(g *globals) error {
 	return daemon.Run(g.ctx, func(info runinfo.Info) { printWelcome(g.stdout, info) })
 }
 
+// newLogger returns a logger. What an error or an engine's own line says is not in our
+// hands, so secrets are taken out of what is written.
 func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	w = redact.Writer(w)
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // validated with the configuration
 	options := &slog.HandlerOptions{Level: level}

@@ -120,5 +120,8 @@ func hitText(r tenancy.Revocation, tokens []store.Token) string {
 	if own {
 		text += " The daemon's own is among them: while it runs, it makes itself a new one."
 	}
+	if r.Issuer == "" {
+		text += " Tokens of other issuers are hit, too; --issuer invoscope leaves them out."
+	}
 	return text
 }

@@ -54,7 +54,7 @@ func (t *Token) Identity() tenancy.Identity {
 	case len(t.Tenants) > 0:
 		id.Reads = slices.Clone(t.Tenants)
 		if t.Tenant != "" && !slices.Contains(id.Reads, t.Tenant) {
-			id.Reads = append(id.Reads, t.Tenant)
+			id.Reads = slices.Insert(id.Reads, 0, t.Tenant)
 		}
 	}
 	return id
@@ -204,6 +204,9 @@ func (s *Store) APIToken(token string) (Token, error) {
 	r, err := s.loadRecord(id)
 	if err != nil {
 		return Token{}, fmt.Errorf("look up token: %w", err)
+	}
+	if r.Kind != API {
+		return Token{}, fmt.Errorf("look up token: %w", fs.ErrNotExist)
 	}
 	want, err := r.hash()
 	if err != nil {

@@ -55,7 +55,7 @@ func testConfig(t *testing.T, dir, engines string) config.Config {
 	t.Helper()
 	c := config.Default()
 	c.DataDir = dir
-	c.Listen = config.Listen{HTTP: "127.0.0.1:0", OTLPGRPC: "127.0.0.1:0", OTLPHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	c.Listen = config.Listen{HTTP: "127.0.0.1:0", OTLPGRPC: "127.0.0.1:0", OTLPHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", MaxConnections: c.Listen.MaxConnections}
 	c.Engines.Loki.URL, c.Engines.Tempo.URL, c.Engines.Tempo.OTLP = engines, engines, engines
 	return c
 }

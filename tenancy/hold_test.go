@@ -1,0 +1,326 @@
+package tenancy
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"runtime"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// holdTest is a policy in force and what a hold test does with it.
+type holdTest struct {
+	*testing.T
+	key    *Key
+	set    *keySet
+	policy Policy
+	a      *Authenticator
+}
+
+func holding(t *testing.T, test func(h *holdTest)) {
+	t.Helper()
+	key := openTestKey(t)
+	synctest.Test(t, func(t *testing.T) {
+		set := &keySet{keys: []PublicKey{key.Public()}}
+		policy := Policy{Issuers: []Issuer{Own(set)}, HostSuffix: testSuffix}
+		h := &holdTest{T: t, key: key, set: set, policy: policy, a: NewAuthenticator(policy, time.Now)}
+		test(h)
+		if n := h.count(); n != 0 {
+			t.Errorf("%d holds are left", n)
+		}
+	})
+}
+
+// count returns how many are held, or -1 if there are none but the timer runs.
+func (h *holdTest) count() int {
+	h.a.holds.mu.Lock()
+	defer h.a.holds.mu.Unlock()
+	if len(h.a.holds.all) == 0 && h.a.holds.timer != nil {
+		return -1
+	}
+	return len(h.a.holds.all)
+}
+
+// hold authenticates and holds.
+func (h *holdTest) hold(c Caller) (context.Context, context.CancelFunc) {
+	h.Helper()
+	id, err := h.a.Authenticate(c)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return h.a.Hold(h.Context(), id)
+}
+
+func (h *holdTest) issue(g Grant) Caller {
+	h.Helper()
+	return bearer(issue(h, h.key, time.Now, g))
+}
+
+// held fails unless ctx is still held after d.
+func (h *holdTest) held(ctx context.Context, d time.Duration) {
+	h.Helper()
+	<-time.After(d)
+	synctest.Wait()
+	if ctx.Err() != nil {
+		h.Fatalf("ended: %v", context.Cause(ctx))
+	}
+}
+
+// ended fails unless ctx ends within d, for this reason.
+func (h *holdTest) ended(ctx context.Context, d time.Duration, want Reason) {
+	h.Helper()
+	<-time.After(d)
+	synctest.Wait()
+	if ctx.Err() == nil {
+		h.Fatalf("still held after %s", d)
+	}
+	wantReason(h, context.Cause(ctx), want)
+}
+
+func TestStreamOutlivesItsToken(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		ctx, cancel := h.hold(h.issue(Grant{Tenant: "acme", Life: time.Minute}))
+		defer cancel()
+		h.held(ctx, time.Minute-time.Millisecond)
+		h.ended(ctx, time.Millisecond, Expired)
+		// For one that begins when its token is over but for the leeway.
+		ctx, cancel = h.hold(h.issue(Grant{Tenant: "acme", Life: time.Minute}))
+		cancel()
+		<-ctx.Done()
+		caller := h.issue(Grant{Tenant: "acme", Life: time.Second})
+		<-time.After(2 * time.Second)
+		ctx, cancel = h.hold(caller)
+		defer cancel()
+		h.ended(ctx, 0, Expired)
+	})
+}
+
+func TestHoldEndsAtSwap(t *testing.T) {
+	tests := map[string]struct {
+		change func(*holdTest, *Policy)
+		want   Reason // empty: stays
+	}{
+		"the same":        {func(*holdTest, *Policy) {}, ""},
+		"another revoked": {func(_ *holdTest, p *Policy) { p.Revocations = []Revocation{{Subject: "else"}} }, ""},
+		"revoked":         {func(_ *holdTest, p *Policy) { p.Revocations = []Revocation{{Subject: "ci"}} }, Revoked},
+		"tenant revoked":  {func(_ *holdTest, p *Policy) { p.Revocations = []Revocation{{Tenant: "b"}} }, Revoked},
+		"issuer gone":     {func(_ *holdTest, p *Policy) { p.Issuers = nil }, WrongIssuer},
+		"key gone":        {func(h *holdTest, p *Policy) { p.Issuers = []Issuer{Own(openTestKey(h).Keys())} }, BadSignature},
+		"same key anew":   {func(h *holdTest, p *Policy) { p.Issuers = []Issuer{Own(h.key.Keys())} }, ""},
+		"other audience":  {func(h *holdTest, p *Policy) { i := Own(h.set); i.Audiences = []string{"x"}; p.Issuers = []Issuer{i} }, WrongAudience},
+		"other algorithms": {func(h *holdTest, p *Policy) {
+			i := Own(h.set)
+			i.Algorithms = []string{"ES256"}
+			p.Issuers = []Issuer{i}
+		}, BadSignature},
+		"other scope claim": {func(h *holdTest, p *Policy) { i := Own(h.set); i.Claims.Scope = "scp"; p.Issuers = []Issuer{i} }, Revoked},
+		"fewer tenants":     {func(h *holdTest, p *Policy) { i := Own(h.set); i.Claims.Tenants = ""; p.Issuers = []Issuer{i} }, Revoked},
+		"hosts not bound":   {func(_ *holdTest, p *Policy) { p.HostSuffix = "" }, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			holding(t, func(h *holdTest) {
+				ctx, cancel := h.hold(h.issue(Grant{Tenant: "acme", Tenants: []string{"b"}, Subject: "ci"}))
+				defer cancel()
+				h.held(ctx, time.Minute)
+				p := h.policy
+				tt.change(h, &p)
+				h.a.Swap(p)
+				if tt.want == "" {
+					h.held(ctx, time.Minute)
+				} else {
+					h.ended(ctx, time.Millisecond, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// The host may come under the suffix while a request is held.
+func TestHoldEndsWhenItsHostIsBound(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		caller := h.issue(Grant{Tenant: "acme"})
+		caller.Host = "b.example.org"
+		ctx, cancel := h.hold(caller)
+		defer cancel()
+		h.policy.HostSuffix = ".example.org"
+		h.a.Swap(h.policy)
+		h.ended(ctx, time.Millisecond, WrongHost)
+	})
+}
+
+func TestHoldEndsWhenItsKeyGoes(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		ctx, cancel := h.hold(h.issue(Grant{Tenant: "acme"}))
+		defer cancel()
+		h.held(ctx, time.Minute)
+		h.set.set(openTestKey(h).Public(), h.key.Public()) // another beside it
+		h.held(ctx, time.Minute)
+		h.set.set(openTestKey(h).Public())
+		h.ended(ctx, time.Second, BadSignature)
+	})
+}
+
+// A key may be replaced by itself with an end.
+func TestHoldEndsWithItsKey(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		ctx, cancel := h.hold(h.issue(Grant{Tenant: "acme", Life: time.Hour}))
+		defer cancel()
+		key := h.key.Public()
+		key.Until = time.Now().Add(time.Minute)
+		h.set.set(key)
+		h.held(ctx, 59*time.Second)
+		h.ended(ctx, 2*time.Second, Expired)
+	})
+}
+
+// A policy that comes into force between the check and the hold counts.
+func TestHoldAfterSwap(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		id, err := h.a.Authenticate(h.issue(Grant{Tenant: "acme", Subject: "ci"}))
+		if err != nil {
+			h.Fatal(err)
+		}
+		h.policy.Revocations = []Revocation{{Subject: "ci"}}
+		h.a.Swap(h.policy)
+		ctx, cancel := h.a.Hold(h.Context(), id)
+		defer cancel()
+		h.ended(ctx, time.Millisecond, Revoked)
+	})
+}
+
+// A key set that waits for its provider must not keep a revocation waiting.
+func TestHoldEndsBesideAKeySetThatWaits(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		slow := waitingKeys{h.set, make(chan struct{})}
+		first, cancelFirst := h.hold(h.issue(Grant{Tenant: "acme", Subject: "first"}))
+		defer cancelFirst()
+		second, cancelSecond := h.hold(h.issue(Grant{Tenant: "acme", Subject: "second"}))
+		defer cancelSecond()
+		h.policy.Issuers = []Issuer{Own(slow)}
+		h.a.Swap(h.policy)
+		h.held(first, time.Minute)
+		h.policy.Revocations = []Revocation{{Subject: "first"}}
+		h.a.Swap(h.policy)
+		h.ended(first, time.Millisecond, Revoked)
+		close(slow.wait)
+		h.held(second, time.Minute)
+	})
+}
+
+type waitingKeys struct {
+	KeySet
+	wait chan struct{}
+}
+
+func (k waitingKeys) Keys(kid string) []PublicKey {
+	<-k.wait
+	return k.KeySet.Keys(kid)
+}
+
+func TestHoldOthers(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		const token = "inv_tok_id1_secret"
+		h.policy.APITokens = map[string]APIToken{"id1": {Hash: sha256.Sum256([]byte(token)), Identity: Identity{Tenant: "acme", TokenID: "id1"}}}
+		client := certificateOf(h, pkix.Name{CommonName: "shipper"}, time.Now())
+		h.policy.Certificates = []Certificate{{Subject: "CN=shipper", Tenant: "acme", Scopes: Scopes()}}
+		h.a.Swap(h.policy)
+		hold := func(c *x509.Certificate, values ...string) context.Context {
+			ctx, cancel := h.hold(Caller{Certificate: c, Authorization: values})
+			h.Cleanup(cancel)
+			return ctx
+		}
+		byToken, byBoth, byCertificate, other := hold(nil, "Bearer "+token), hold(client, "Bearer "+token), hold(client), hold(client)
+		h.held(byToken, time.Hour-time.Second)
+		h.ended(byCertificate, time.Second, Expired)
+		h.ended(byBoth, 0, Expired) // with the certificate
+		h.ended(other, 0, Expired)
+		h.held(byToken, time.Hour) // for ever
+		h.policy.APITokens = nil
+		h.a.Swap(h.policy)
+		h.ended(byToken, time.Millisecond, BadSignature)
+	})
+}
+
+// One who isn't from an authenticator is held for its time.
+func TestHoldWithoutProof(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		ctx, cancel := h.a.Hold(h.Context(), Identity{Tenant: "acme", Expires: time.Now().Add(time.Hour)})
+		defer cancel()
+		h.a.Swap(Policy{})
+		h.held(ctx, time.Hour-time.Second)
+		h.ended(ctx, time.Second, Expired)
+	})
+}
+
+// When the clock is set, it counts.
+func TestHoldMindsTheClock(t *testing.T) {
+	key := openTestKey(t)
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		a := ownAuthenticator(key, c.now)
+		id, err := a.Authenticate(bearer(issue(t, key, c.now, Grant{Tenant: "acme", Life: time.Hour})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := a.Hold(t.Context(), id)
+		defer cancel()
+		c.advance(2 * time.Hour)
+		<-time.After(time.Second)
+		wantReason(t, context.Cause(ctx), Expired)
+	})
+}
+
+// Many holds need no goroutine each, and leave nothing behind.
+func TestManyHolds(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		before := runtime.NumGoroutine()
+		var contexts []context.Context
+		var cancels []context.CancelFunc
+		for i := range 1000 {
+			ctx, cancel := h.hold(h.issue(Grant{Tenant: "t" + strconv.Itoa(i%10), Subject: strconv.Itoa(i)}))
+			contexts, cancels = append(contexts, ctx), append(cancels, cancel)
+		}
+		if n := runtime.NumGoroutine() - before; n > 10 {
+			h.Errorf("%d goroutines for 1000 holds", n)
+		}
+		h.policy.Revocations = []Revocation{{Tenant: "t3"}}
+		h.a.Swap(h.policy)
+		<-time.After(time.Millisecond)
+		synctest.Wait()
+		for i, ctx := range contexts {
+			if want := i%10 == 3; (ctx.Err() != nil) != want {
+				h.Fatalf("hold %d: %v", i, context.Cause(ctx))
+			}
+		}
+		if n := h.count(); n != 900 {
+			h.Errorf("%d are held, want 900", n)
+		}
+		for _, cancel := range cancels {
+			cancel()
+			cancel() // once more does nothing
+		}
+	})
+}
+
+// The end of the request's own context is its own.
+func TestHoldEndsWithItsParent(t *testing.T) {
+	holding(t, func(h *holdTest) {
+		id, err := h.a.Authenticate(h.issue(Grant{Tenant: "acme"}))
+		if err != nil {
+			h.Fatal(err)
+		}
+		parent, cancelParent := context.WithCancel(h.Context())
+		ctx, cancel := h.a.Hold(parent, id)
+		cancelParent()
+		<-ctx.Done()
+		if cause := context.Cause(ctx); cause != context.Canceled {
+			h.Errorf("cause %v", cause)
+		}
+		cancel()
+	})
+}
