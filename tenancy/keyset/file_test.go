@@ -251,8 +251,8 @@ func TestRunOfAFileWaitsForTheEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	select {
-	case <-ended:
-		t.Fatal("ended by itself")
+	case err := <-ended:
+		t.Fatalf("ended by itself: %v", err)
 	default:
 	}
 	cancel()

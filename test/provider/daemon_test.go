@@ -173,9 +173,17 @@ func TestDaemonDropsWhatTheProviderDrops(t *testing.T) {
 	if _, metrics := d.call("", d.Admin+"/metrics", ""); !strings.Contains(metrics, series) {
 		t.Errorf("the metrics don't have %s", series)
 	}
+}
+
+// Who is taken out of the file is out, without a restart.
+func TestDaemonForgetsAProvider(t *testing.T) {
+	p := startProvider(t)
+	d := startDaemon(t, p, time.Hour)
+	token := p.token()
+	d.accepts("a token", token)
 	d.configure("{}\n")
-	d.becomes(http.StatusUnauthorized, "a token of an issuer that was taken out of the file", after)
-	harness.Poll(t, limit, "the issuer's series are gone", func() error {
+	d.becomes(http.StatusUnauthorized, "the token", token)
+	harness.Poll(t, limit, "the provider's series are gone", func() error {
 		if _, metrics := d.call("", d.Admin+"/metrics", ""); strings.Contains(metrics, "invoscope_keyset_") {
 			return errors.New("they are there")
 		}
