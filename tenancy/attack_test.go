@@ -198,6 +198,28 @@ func pemOf(spki []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
 }
 
+// Where somebody takes a token apart that isn't from a header, too.
+func TestSpellings(t *testing.T) {
+	key, c := openTestKey(t), newClock()
+	good := signed(t, key, c.now, func(*claims) {})
+	if _, err := parseToken(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"line break in the header":    good[:4] + "\n" + good[4:],
+		"line break in the signature": good[:len(good)-4] + "\r" + good[len(good)-4:],
+		"loose last bits":             looseLastBits(good),
+		"padding":                     good + "==",
+		"blank":                       good + " ",
+		"fourth part":                 good + ".",
+		"standard alphabet":           strings.ReplaceAll(strings.ReplaceAll(good, "-", "+"), "_", "/") + "/A",
+	} {
+		if _, err := parseToken(token); ReasonOf(err) != Malformed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // manyClaims is the beginning of an object with n members.
 func manyClaims(n int) string {
 	var b strings.Builder

@@ -83,15 +83,18 @@ func (h *holdTest) ended(ctx context.Context, d time.Duration, want Reason) {
 
 func TestStreamOutlivesItsToken(t *testing.T) {
 	holding(t, func(h *holdTest) {
-		ctx, cancel := h.hold(h.issue(Grant{Tenant: "acme", Life: time.Minute}))
+		caller := h.issue(Grant{Tenant: "acme", Life: time.Minute})
+		// So that it doesn't end when all holds are looked at anyway.
+		<-time.After(200 * time.Millisecond)
+		ctx, cancel := h.hold(caller)
 		defer cancel()
-		h.held(ctx, time.Minute-time.Millisecond)
+		h.held(ctx, time.Minute-201*time.Millisecond)
 		h.ended(ctx, time.Millisecond, Expired)
 		// For one that begins when its token is over but for the leeway.
 		ctx, cancel = h.hold(h.issue(Grant{Tenant: "acme", Life: time.Minute}))
 		cancel()
 		<-ctx.Done()
-		caller := h.issue(Grant{Tenant: "acme", Life: time.Second})
+		caller = h.issue(Grant{Tenant: "acme", Life: time.Second})
 		<-time.After(2 * time.Second)
 		ctx, cancel = h.hold(caller)
 		defer cancel()
