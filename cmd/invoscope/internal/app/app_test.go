@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // remote is a Loki and a Tempo in one: enough to be ready and to be asked.
-func remote(t *testing.T) (url string, up *atomic.Bool) {
+func remote(t testing.TB) (url string, up *atomic.Bool) {
 	t.Helper()
 	up = new(atomic.Bool)
 	up.Store(true)
@@ -85,7 +85,7 @@ func startDaemon(t *testing.T, c config.Config) (info runinfo.Info, stop func() 
 // testRoots are whom get believes; nil: the system's.
 var testRoots *x509.CertPool
 
-func get(t *testing.T, url, token string) (int, string) {
+func get(t testing.TB, url, token string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {

@@ -30,7 +30,7 @@ import (
 type daemon struct {
 	*App
 	runinfo.Info
-	t    *testing.T
+	t    testing.TB
 	dir  string // of the data, and of the files that the configuration names
 	file string // the configuration
 	log  *logBuffer
@@ -57,7 +57,7 @@ func (b *logBuffer) String() string {
 
 // startFile runs a daemon by a configuration in which DIR stands for its directory,
 // which prepare fills.
-func startFile(t *testing.T, yaml string, prepare func(dir string)) *daemon {
+func startFile(t testing.TB, yaml string, prepare func(dir string)) *daemon {
 	t.Helper()
 	d := &daemon{t: t, dir: t.TempDir(), log: new(logBuffer)}
 	d.file = filepath.Join(d.dir, "invoscope.yaml")
@@ -110,7 +110,7 @@ func (d *daemon) put(name, text string) {
 	put(d.t, filepath.Join(d.dir, name), text)
 }
 
-func put(t *testing.T, path, text string) {
+func put(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func (d *daemon) token(tenant string) string {
 }
 
 // eventually waits until ok returns "", and fails with what it returned last.
-func eventually(t *testing.T, ok func() string) {
+func eventually(t testing.TB, ok func() string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
