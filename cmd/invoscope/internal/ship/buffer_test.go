@@ -56,7 +56,9 @@ func TestPipeIsReadWhileTheRelayIsAway(t *testing.T) {
 	}
 }
 
-// When the buffer is full, reading waits, which is said once, and goes on.
+// When the buffer is full, reading waits, which is said, and goes on. A relay that takes
+// less than is read fills it again; that is said once for each half of a buffer that was
+// delivered, not for each line that waits.
 func TestFullBuffer(t *testing.T) {
 	relay := newRelay(t)
 	relay.behave(failWith(503))
@@ -91,9 +93,10 @@ func TestFullBuffer(t *testing.T) {
 	if got := relay.lines(); !cmp.Equal(want, got) {
 		t.Errorf("%d lines, want %d, or another order", len(got), len(want))
 	}
+	most := len(want)*(64<<10)/minBuffer + 1
 	for _, message := range []string{"the buffer is full", "has room again"} {
-		if n := strings.Count(log.String(), message); n != 1 {
-			t.Errorf("%q logged %d times: %s", message, n, log)
+		if n := strings.Count(log.String(), message); n < 1 || n > most {
+			t.Errorf("%q logged %d times, want 1 to %d: %s", message, n, most, log)
 		}
 	}
 }
