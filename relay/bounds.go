@@ -101,7 +101,7 @@ func (b bounds) lokiRange(form url.Values) error {
 		return err
 	}
 	if most := b.limits.MaxQueryRange; most > 0 && length > most {
-		return b.refuse(limits.QueryRange, "the query time range exceeds the limit (query length: %s, limit: %s)", model.Duration(length), model.Duration(most))
+		return b.refuse(limits.QueryRange, "the query time range exceeds the limit (query length: %s, limit: %s)", length, model.Duration(most))
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
+)
 
 type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Report everything that is wrong with the configuration."`
@@ -11,12 +15,17 @@ type configCheckCmd struct {
 	configFlags `embed:""`
 }
 
-// Run succeeds when the configuration is valid.
+// Run succeeds when the configuration is valid, and all that can be told without asking
+// the network of the files that it names and of the data directory's keys.
 func (c *configCheckCmd) Run(g *globals) error {
-	if _, err := c.load(); err != nil {
+	cfg, err := c.load()
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(g.stdout, "the configuration is valid")
+	if err := app.CheckFiles(cfg, g.log, clock()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(g.stdout, "the configuration is valid")
 	return err
 }
 

@@ -41,6 +41,9 @@ type shard struct {
 // does on its way: it takes a millisecond for ten thousand of them.
 const sweepEvery = time.Minute
 
+// separator stands between the names of several tenants. It is in none.
+const separator = "|"
+
 // retryInFlight is when to try again what waits for others to end. Nobody knows when
 // they will.
 const retryInFlight = time.Second
@@ -112,7 +115,7 @@ func (l *Limiter) Tail(tenants ...string) (end func(), err error) { return l.beg
 
 func (l *Limiter) begin(tenants []string, tail bool) (end func(), err error) {
 	set := l.set.Load()
-	name := strings.Join(tenants, "|") // in no tenant's name
+	name := strings.Join(tenants, separator)
 	a, now := l.account(name, set.OfAll(tenants))
 	if a == nil {
 		return func() {}, nil
@@ -140,7 +143,7 @@ func (l *Limiter) begin(tenants []string, tail bool) (end func(), err error) {
 // Refused counts a request that was refused for a limit that the caller has looked
 // at itself.
 func (l *Limiter) Refused(kind Kind, tenants ...string) {
-	l.metrics.count(l.set.Load(), strings.Join(tenants, "|"), kind)
+	l.metrics.count(l.set.Load(), strings.Join(tenants, separator), kind)
 }
 
 func (l *Limiter) refuse(set *Set, name string, kind Kind, limit string, wait time.Duration) error {

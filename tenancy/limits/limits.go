@@ -74,13 +74,14 @@ type Kind string
 const (
 	IngestBytes       Kind = "ingest_bytes"
 	Spans             Kind = "spans"
-	RequestBytes      Kind = "request_bytes"
 	Queries           Kind = "queries"
 	ConcurrentQueries Kind = "concurrent_queries"
 	Tails             Kind = "tails"
 	QueryRange        Kind = "query_range"
 	QueryLimit        Kind = "query_limit"
 )
+
+var kinds = []Kind{IngestBytes, Spans, Queries, ConcurrentQueries, Tails, QueryRange, QueryLimit}
 
 // Exceeded says which limit a tenant has reached.
 type Exceeded struct {

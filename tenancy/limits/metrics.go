@@ -24,14 +24,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 
 // count counts a refusal. The names are bounded: those of the set.
 func (m *metrics) count(set *Set, name string, kind Kind) {
-	if _, named := set.Tenants[name]; !named {
-		if name = otherTenants; strings.Contains(name, "|") {
-			name = severalTenants
-		}
+	_, named := set.Tenants[name]
+	switch {
+	case named:
+	case strings.Contains(name, separator):
+		name = severalTenants
+	default:
+		name = otherTenants
 	}
 	m.refused.WithLabelValues(string(kind), name).Inc()
 }
 
 func (m *metrics) forget(tenant string) {
-	m.refused.DeletePartialMatch(prometheus.Labels{"tenant": tenant})
+	for _, kind := range kinds {
+		m.refused.DeleteLabelValues(string(kind), tenant)
+	}
 }

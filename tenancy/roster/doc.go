@@ -2,8 +2,8 @@
 // those that were seen writing, which a file remembers. A token that reads every
 // tenant reads these.
 //
-// The file has a name a line and is only ever appended to. A name that can't be a
-// tenant's, such as the rest of a line that a crash has cut off, is skipped.
+// The file has a name a line. It is appended to, and of one that a crash has cut off
+// the last, broken line is taken away. What can't be a tenant's name in it is skipped.
 //
 // It must not import any package of ours but tenancy.
 package roster

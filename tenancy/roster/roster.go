@@ -1,7 +1,7 @@
 package roster
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +33,7 @@ type view struct {
 // Open reads the roster at path, which is made if it is missing, and of which only
 // one Roster at a time may be open.
 func Open(path string) (*Roster, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the roster of tenants: %w", err)
 	}
@@ -45,31 +45,21 @@ func Open(path string) (*Roster, error) {
 	return r, nil
 }
 
-// maxName is longer than any tenant's name with its line break, in bytes.
-const maxName = 128
-
 func (r *Roster) read() error {
-	lines := bufio.NewReaderSize(r.file, maxName)
-	for {
-		line, err := lines.ReadSlice('\n')
-		if err == nil {
-			if name := string(line[:len(line)-1]); tenancy.ValidTenant(name) == nil {
-				r.seen[name] = true
-			}
-			continue
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue // no name is that long, nor is what is left of it one: it has no break before it
-		}
-		if !errors.Is(err, io.EOF) {
-			return err
-		}
-		if len(line) > 0 { // cut off: the next name begins a line of its own
-			_, err = r.file.WriteString("\n")
-			return err
-		}
-		return nil
+	all, err := io.ReadAll(r.file)
+	if err != nil {
+		return err
 	}
+	whole := bytes.LastIndexByte(all, '\n') + 1
+	for line := range bytes.Lines(all[:whole]) {
+		if name := string(line[:len(line)-1]); tenancy.ValidTenant(name) == nil {
+			r.seen[name] = true
+		}
+	}
+	if whole < len(all) { // cut off by a crash: the next name begins a line of its own
+		return r.file.Truncate(int64(whole))
+	}
+	return nil
 }
 
 // Name replaces the tenants that are known without having written.

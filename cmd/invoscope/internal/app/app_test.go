@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"io/fs"
@@ -80,6 +82,9 @@ func startDaemon(t *testing.T, c config.Config) (info runinfo.Info, stop func() 
 	return info, func() error { cancel(); return <-ended }
 }
 
+// testRoots are whom get believes; nil: the system's.
+var testRoots *x509.CertPool
+
 func get(t *testing.T, url, token string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
@@ -89,7 +94,7 @@ func get(t *testing.T, url, token string) (int, string) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: testRoots}}}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

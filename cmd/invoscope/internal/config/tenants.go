@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -53,7 +54,7 @@ func LoadTenants(path string, c Config) (limits.Set, error) {
 		d.decode(doc, reflect.ValueOf(&file).Elem(), "")
 	}
 	for _, p := range file.problems(c) {
-		if n := d.places[p.Path]; n != nil {
+		if n := d.place(p.Path); n != nil {
 			p.Line, p.Column = n.Line, n.Column
 		}
 		d.problems = append(d.problems, p)
@@ -109,13 +110,19 @@ func (t TenantLimits) maxRequest(c Config) Bytes {
 
 func (f tenantsFile) problems(c Config) []Problem {
 	list := f.Defaults.problems("defaults", c)
+	inherited := map[string]bool{} // it is said once
+	for _, p := range list {
+		inherited[p.Message+strings.TrimPrefix(p.Path, "defaults")] = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.Tenants)) {
 		path := "tenants." + name
 		if err := tenancy.ValidTenant(name); err != nil {
 			list = append(list, Problem{Path: path, Message: err.Error()})
 		}
-		if own := f.Tenants[name]; own != f.Defaults { // what is wrong with those is said
-			list = append(list, own.problems(path, c)...)
+		for _, p := range f.Tenants[name].problems(path, c) {
+			if !inherited[p.Message+strings.TrimPrefix(p.Path, path)] {
+				list = append(list, p)
+			}
 		}
 	}
 	return list
@@ -143,7 +150,7 @@ func (t TenantLimits) problems(path string, c Config) []Problem {
 	check(t.IngestBytesPerSecond >= 0 && t.IngestBytesPerSecond <= maxRate, "ingest_bytes_per_second", "must be between 0 and 1TiB")
 	check(t.MaxRequestBytes == 0 || t.MaxRequestBytes >= minTenantRequest && t.MaxRequestBytes <= c.Ingest.MaxRequestBytes,
 		"max_request_bytes", "must be 0, or between 1KiB and ingest.max_request_bytes")
-	check(t.IngestBurstBytes == 0 || t.IngestBytesPerSecond == 0 || t.IngestBurstBytes >= t.maxRequest(c) && t.IngestBurstBytes <= maxRate,
+	check(t.IngestBurstBytes <= 0 || t.IngestBytesPerSecond == 0 || t.IngestBurstBytes >= t.maxRequest(c) && t.IngestBurstBytes <= maxRate,
 		"ingest_burst_bytes", "must be 0, or at least the largest request ("+t.maxRequest(c).text()+"), which else never gets through")
 	check(t.IngestBurstBytes >= 0, "ingest_burst_bytes", "must not be negative")
 	check(t.MaxQueryRange == 0 || t.MaxQueryRange >= minQueryRange, "max_query_range", "must be 0, or at least a second")
