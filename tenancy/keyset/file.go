@@ -32,7 +32,10 @@ func readPEM(o Options) ([]tenancy.PublicKey, error) {
 	case o.ID != "":
 		keys[0].ID = o.ID
 	}
-	for _, k := range keys {
+	for i, k := range keys {
+		if o.ID == "" {
+			keys[i].ID = "" // its thumbprint is no "kid": it is for any
+		}
 		if !k.Until.IsZero() && !o.Now().Before(k.Until) {
 			o.Log.Warn("a certificate has expired; its key is not accepted", "file", o.File, "expired", k.Until)
 		}
