@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strconv"
 	"testing"
@@ -212,7 +213,7 @@ func TestHoldEndsWithItsParent(t *testing.T) {
 		ctx, cancel := h.a.Hold(parent, id)
 		cancelParent()
 		<-ctx.Done()
-		if cause := context.Cause(ctx); cause != context.Canceled {
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 			h.Errorf("cause %v", cause)
 		}
 		cancel()

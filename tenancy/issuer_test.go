@@ -224,6 +224,7 @@ func TestInvalidPolicies(t *testing.T) {
 		"empty audience":   {with(func(i *Issuer) { i.Audiences = []string{""} }), strings.Replace(payload, `"aud":"invoscope"`, `"aud":["",""]`, 1), WrongAudience},
 		"no algorithm":     {with(func(i *Issuer) { i.Algorithms = nil }), payload, BadSignature},
 		"no name":          {with(func(i *Issuer) { i.Name = "" }), strings.Replace(payload, `"iss":"`+otherIssuer+`",`, "", 1), WrongIssuer},
+		"no key set":       {with(func(i *Issuer) { i.Keys = []KeySet{nil} }), payload, BadSignature},
 		"no tenant claim":  {with(func(i *Issuer) { i.Claims = ClaimNames{} }), payload, BadTenant},
 		"bad pointer":      {with(func(i *Issuer) { i.Claims.Tenant = "/a~" }), payload, BadTenant},
 		"bad fixed tenant": {with(func(i *Issuer) { i.Tenant, i.Claims = "a|b", ClaimNames{} }), payload, BadTenant},

@@ -103,6 +103,9 @@ func (i Issuer) validate(path string, found *problems) {
 	if len(i.Keys) == 0 {
 		found.add(path+".keys", "are empty, so that every token would be refused")
 	}
+	if n := slices.Index(i.Keys, nil); n >= 0 {
+		found.add(fmt.Sprintf("%s.keys[%d]", path, n), "is not there")
+	}
 	if i.Tenant != "" {
 		if err := ValidTenant(i.Tenant); err != nil {
 			found.add(path+".tenant", "%v", err)
