@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -37,32 +36,11 @@ func (k fixedKeys) Keys(string) []tenancy.PublicKey { return []tenancy.PublicKey
 
 func (fixedKeys) Generation() uint64 { return 0 }
 
-// recorder keeps what is audited.
-type recorder struct {
-	mu      sync.Mutex
-	records []audit.Record
-}
-
-func (r *recorder) Record(rec *audit.Record) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.records = append(r.records, *rec)
-}
-
-// take returns what was recorded since it was asked last.
-func (r *recorder) take() []audit.Record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	taken := r.records
-	r.records = nil
-	return taken
-}
-
 // newTenants returns a fixture with a real authenticator and an audit log, and what
 // signs tokens for it.
 func newTenants(t testing.TB) (*fixture, *recorder, *minter) {
 	t.Helper()
-	f, log, m := newFixture(t), &recorder{}, newMinter(t)
+	f, log, m := newFixture(t), newRecorder(), newMinter(t)
 	f.relay.opts.Authenticator = tenancy.NewAuthenticator(m.policy(), time.Now)
 	f.relay.opts.Audit, f.relay.opts.AuditQueries = log, true
 	return f, log, m
