@@ -8,6 +8,7 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 ARGS ?=
 FUZZTIME ?= 10s
+FUZZ_IN ?= cmd correlate grafana relay tenancy
 FAULTTIME ?= 15m
 FAULTSEED ?=
 BENCH ?= .
@@ -115,8 +116,8 @@ cross: ## Compile the daemon for every supported platform
 		GOOS=$${p%/*} GOARCH=$${p#*/} $(GO_BUILD) -o /dev/null ./cmd/invoscope || exit 1; done
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (10s)
-	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd correlate grafana relay tenancy | \
+fuzz: ## Run each fuzz target in FUZZ_IN (all) for FUZZTIME (10s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $(FUZZ_IN) | \
 	sed 's|/[^/:]*:func | |' | while read -r dir name; do echo "fuzz: $$dir $$name"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$dir </dev/null || exit 1; done
 

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -232,6 +233,38 @@ func TestVectorEd25519(t *testing.T) {
 	token.signed += "x"
 	_, err := i.verifySignature(token, &verified{}, time.Now())
 	wantReason(t, err, BadSignature)
+}
+
+// testdata/node.json has a token for each algorithm that Node.js 20 made, which has its
+// cryptography from OpenSSL, with a key in DER, or a secret.
+func TestTokensOfOpenSSL(t *testing.T) {
+	data, err := os.ReadFile("testdata/node.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens []struct {
+		Algorithm, Token string
+		Key              []byte
+	}
+	if err := json.Unmarshal(data, &tokens); err != nil {
+		t.Fatal(err)
+	}
+	if len(tokens) != len(Algorithms()) {
+		t.Errorf("%d tokens, want one for each algorithm", len(tokens))
+	}
+	for _, one := range tokens {
+		var key any = one.Key
+		if one.Algorithm[0] != 'H' {
+			if key, err = x509.ParsePKIXPublicKey(one.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := NewAuthenticator(Policy{Issuers: []Issuer{issuerOf(PublicKey{Key: key}, one.Algorithm)}}, newClock().now)
+		id, err := a.Authenticate(bearer(one.Token))
+		if err != nil || id.Subject != one.Algorithm || id.Tenant != "acme" {
+			t.Errorf("%s: %+v, %v", one.Algorithm, id, err)
+		}
+	}
 }
 
 func fromJWK(t *testing.T, algorithm, text string) crypto.PublicKey {

@@ -136,8 +136,13 @@ func TestKeyTakenAway(t *testing.T) {
 	_, err := a.Authenticate(bearer(token))
 	wantReason(t, err, BadSignature)
 	set.set(key.Public())
-	_, err = a.Authenticate(bearer(token))
-	wantReason(t, err, "")
+	for range 3 {
+		_, err = a.Authenticate(bearer(token))
+		wantReason(t, err, "")
+	}
+	if len(set.asked) != 3 {
+		t.Errorf("asked for a key %d times, want once for each change", len(set.asked))
+	}
 }
 
 func TestCacheIsBounded(t *testing.T) {

@@ -151,6 +151,34 @@ func TestKeyChoice(t *testing.T) {
 	}
 }
 
+func TestTenantOfTheKey(t *testing.T) {
+	keys, c := testKeys(t), newClock()
+	for name, tt := range map[string]struct {
+		issuer, key, claim string
+		tenant             string
+		want               Reason
+	}{
+		"key":                      {"", "acme", ``, "acme", ""},
+		"key and claim":            {"", "acme", `,"tenant":"acme"`, "acme", ""},
+		"key and another claim":    {"", "acme", `,"tenant":"victim"`, "", BadTenant},
+		"key and issuer":           {"acme", "acme", ``, "acme", ""},
+		"key and another issuer":   {"victim", "acme", ``, "", BadTenant},
+		"both, and issuer's claim": {"victim", "acme", `,"tenant":"victim"`, "", BadTenant},
+		"bad key":                  {"", "a|b", ``, "", BadTenant},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer := issuerOf(PublicKey{Key: keys["EdDSA"].public, Tenant: tt.key}, "EdDSA")
+			issuer.Tenant = tt.issuer
+			a := NewAuthenticator(Policy{Issuers: []Issuer{issuer}}, c.now)
+			id, err := a.Authenticate(bearer(mint(t, "EdDSA", keys["EdDSA"].private, `{"alg":"EdDSA"}`, payloadFor(c.now(), tt.claim))))
+			wantReason(t, err, tt.want)
+			if id.Tenant != tt.tenant {
+				t.Errorf("tenant %q, want %q", id.Tenant, tt.tenant)
+			}
+		})
+	}
+}
+
 // Strangers must not make a key set, which may ask a provider, look for keys by a token
 // that would be refused whatever the key.
 func TestNoKeyIsAskedForInVain(t *testing.T) {
@@ -196,6 +224,7 @@ func TestInvalidPolicies(t *testing.T) {
 		"empty audience":   {with(func(i *Issuer) { i.Audiences = []string{""} }), strings.Replace(payload, `"aud":"invoscope"`, `"aud":["",""]`, 1), WrongAudience},
 		"no algorithm":     {with(func(i *Issuer) { i.Algorithms = nil }), payload, BadSignature},
 		"no name":          {with(func(i *Issuer) { i.Name = "" }), strings.Replace(payload, `"iss":"`+otherIssuer+`",`, "", 1), WrongIssuer},
+		"no key set":       {with(func(i *Issuer) { i.Keys = []KeySet{nil} }), payload, BadSignature},
 		"no tenant claim":  {with(func(i *Issuer) { i.Claims = ClaimNames{} }), payload, BadTenant},
 		"bad pointer":      {with(func(i *Issuer) { i.Claims.Tenant = "/a~" }), payload, BadTenant},
 		"bad fixed tenant": {with(func(i *Issuer) { i.Tenant, i.Claims = "a|b", ClaimNames{} }), payload, BadTenant},

@@ -51,7 +51,7 @@ func anyNames(some []Revocation, id *Identity) bool {
 
 // Names reports whether the revocation is of a token that says this of its bearer.
 func (r Revocation) Names(id Identity) bool {
-	return !r.empty() &&
+	return !r.IsZero() &&
 		(r.TokenID == "" || r.TokenID == id.TokenID) &&
 		(r.Subject == "" || r.Subject == id.Subject) &&
 		(r.Issuer == "" || r.Issuer == id.Issuer) &&
@@ -60,7 +60,8 @@ func (r Revocation) Names(id Identity) bool {
 		(r.IssuedBefore.IsZero() || id.Issued.Before(r.IssuedBefore))
 }
 
-// empty isn't a comparison: a zero time may be of another zone.
-func (r Revocation) empty() bool {
+// IsZero reports whether the revocation sets no field. That isn't a comparison: a zero
+// time may be of another zone.
+func (r Revocation) IsZero() bool {
 	return r.TokenID == "" && r.Subject == "" && r.Issuer == "" && r.Tenant == "" && r.IssuedBefore.IsZero()
 }

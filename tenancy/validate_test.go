@@ -44,6 +44,7 @@ func TestValidate(t *testing.T) {
 		"empty audience":     {func(p *Policy) { p.Issuers[1].Audiences = []string{"a", ""} }, []string{"issuers[1].audiences[1]: is empty"}},
 		"negative leeway":    {func(p *Policy) { p.Issuers[1].Leeway = -1 }, []string{"issuers[1].leeway: is -1ns"}},
 		"leeway of a day":    {func(p *Policy) { p.Issuers[1].Leeway = 24 * time.Hour }, []string{"issuers[1].leeway: is 24h0m0s"}},
+		"no key set":         {func(p *Policy) { p.Issuers[1].Keys = []KeySet{p.Issuers[0].Keys[0], nil} }, []string{"issuers[1].keys[1]: is not there"}},
 		"issuer's tenant":    {func(p *Policy) { p.Issuers[1].Tenant = "a|b" }, []string{"issuers[1].tenant: tenant name"}},
 		"bad pointer":        {func(p *Policy) { p.Issuers[1].Claims = ClaimNames{Tenant: "/~", Roles: "/a~2"} }, []string{"issuers[1].claims.roles: not a JSON pointer", "issuers[1].claims.tenant: not a JSON pointer"}},
 		"role's scope":       {func(p *Policy) { p.Issuers[1].Roles = map[string][]Scope{"viewer": {LogsRead, "x"}} }, []string{"issuers[1].roles.viewer[1]: unknown scope"}},

@@ -42,6 +42,7 @@ func TestTokenSession(t *testing.T) {
 	s.do("token", "revoke", strings.Split(operator, "_")[2])
 	s.do("token", "revoke", strings.Split(operator, "_")[2])
 	s.do("token", "revoke", "f81d4fae-7dec", "--issuer", "https://idp.example.com", "--until", "30d")
+	s.do("token", "revoke", "--issued-before", "2026-11-24T13:00:00Z", "--issuer", "https://idp.example.com")
 	s.inspect(operator)
 	s.do("token", "revoke", "--issued-before", "2026-11-24")
 	s.do("token", "revoke", "--issued-before", "12h", "--tenant", "acme")

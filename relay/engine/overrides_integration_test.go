@@ -116,3 +116,50 @@ func TestTempoTakesOverridesAsItRuns(t *testing.T) {
 		t.Errorf("Tempo was started again: life %d, then %d", life, now)
 	}
 }
+
+// BenchmarkOverridesTaken measures how long an engine takes to go by a file of ten
+// thousand tenants, of the two seconds until it looks and after.
+func BenchmarkOverridesTaken(b *testing.B) {
+	for name, asked := range map[string]string{
+		"loki":  lokiRange(10, 2*time.Hour),
+		"tempo": fmt.Sprintf("/api/search?q=%%7B%%7D&start=%d&end=%d", time.Now().Unix()-7200, time.Now().Unix()),
+	} {
+		b.Run(name, func(b *testing.B) {
+			e := makers[name](engine.EmbeddedOptions{Binary: filepath.Join("..", "..", "bin", name), DataDir: filepath.Join(b.TempDir(), name)})
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- e.Run(ctx) }()
+			defer func() {
+				cancel()
+				if err := <-ended; err != nil {
+					b.Error(err)
+				}
+			}()
+			if err := engine.WaitReady(b.Context(), e); err != nil {
+				b.Fatal(err)
+			}
+			tenants := map[string]engine.TenantLimits{}
+			for i := range 10_000 {
+				tenants[fmt.Sprint("tenant-", i)] = engine.TenantLimits{Retention: 48 * time.Hour, MaxQueryRange: time.Hour}
+			}
+			for i := 0; b.Loop(); i++ {
+				want := http.StatusBadRequest
+				if i%2 == 1 {
+					want = http.StatusOK
+				}
+				tenants["tenant-9999"] = engine.TenantLimits{MaxQueryRange: time.Duration(1+10*(i%2)) * time.Hour}
+				if err := e.SetOverrides(tenants); err != nil {
+					b.Fatal(err)
+				}
+				tick := time.NewTicker(50 * time.Millisecond)
+				for status := 0; status != want; <-tick.C {
+					var err error
+					if status, _, err = ask(b.Context(), e, "tenant-9999", asked); err != nil {
+						b.Fatal(err)
+					}
+				}
+				tick.Stop()
+			}
+		})
+	}
+}

@@ -138,6 +138,23 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// The query of a URL may be a secret.
+func TestRedirectDoesNotTellTheQuery(t *testing.T) {
+	p := newPair(t, "EdDSA")
+	s := newServer(t, httptest.NewServer, map[string]http.HandlerFunc{
+		"/keys": redirects("/there"),
+		"/there": func(w http.ResponseWriter, r *http.Request) {
+			if contains(fmt.Sprint(r.URL, r.Header), "hidden") {
+				t.Errorf("%s got %v", r.URL, r.Header)
+			}
+			io.WriteString(w, jwks(t, p.jwk(t, "p", nil)))
+		},
+	})
+	if err := open(t, Options{JWKSURL: s.URL + "/keys?hidden"}).fetchOnce(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Nobody but ca_file vouches, not the system's authorities either.
 func TestAuthorityOfAFile(t *testing.T) {
 	secure := newServer(t, httptest.NewTLSServer, nil)

@@ -86,13 +86,13 @@ func TestLastGoodKeysStay(t *testing.T) {
 				if s := w.Status(); w.Generation() != generation || s.Err == nil || !s.Fetched.Equal(fetched) {
 					t.Errorf("generation %d, was %d; status %+v", w.Generation(), generation, s)
 				}
-				if !strings.Contains(w.log.String(), "fetching keys failed") {
-					t.Errorf("logged %q", w.log)
+				if n := strings.Count(w.log.String(), "level=WARN"); n != 1 {
+					t.Errorf("%d warnings, want one:\n%s", n, w.log)
 				}
 				w.serves(jwks(t, p.jwk(t, "p", nil)))
 				time.Sleep(2 * time.Minute)
-				if err := w.Status().Err; err != nil {
-					t.Errorf("after it is back: %v", err)
+				if err := w.Status().Err; err != nil || !strings.Contains(w.log.String(), "works again") {
+					t.Errorf("after it is back: %v, %s", err, w.log)
 				}
 			})
 		})

@@ -43,7 +43,8 @@ type state struct {
 	generation uint64
 }
 
-// Keys returns the keys that may have signed a token with this "kid", 16 at most.
+// Keys returns the keys that may have signed a token with this "kid", 16 at most. Treat
+// them as read-only.
 //
 // The keys of a PEM or secret file match as [Options.File] says. Of a JSON Web Key Set
 // the keys with this "kid" match, several if they share it, in the set's order; if there

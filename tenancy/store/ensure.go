@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -41,11 +42,21 @@ func (s *Store) EnsureToken(path, tenant string) (bool, error) {
 			return false, err
 		}
 	}
+	// Before a token is made, and recorded, that can't be written down.
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithPermissions(0o600), renameio.WithExistingPermissions())
+	if err != nil {
+		return false, fmt.Errorf("write token file: %w", err)
+	}
+	defer f.Cleanup() //nolint:errcheck // nothing is left to clean up once it was replaced
 	token, _, err = s.Issue(tenancy.Grant{Tenant: tenant, Subject: OwnSubject, Scopes: scopes, Life: tenancy.DefaultLife}, JWT)
 	if err != nil {
 		return false, err
 	}
-	if err := renameio.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+	if _, err := f.WriteString(token + "\n"); err != nil {
+		return false, fmt.Errorf("write token file: %w", err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
 		return false, fmt.Errorf("write token file: %w", err)
 	}
 	return true, nil

@@ -100,6 +100,10 @@ func TestEnsureTokenErrors(t *testing.T) {
 		}
 	}
 	wantEntries(t, dir)
+	// A daemon tries again whenever something changes, which a record would be.
+	if tokens := listed(t, s); len(tokens) != 0 {
+		t.Errorf("tokens that nobody has are listed: %v", tokens)
+	}
 }
 
 // What the operator revokes of the daemon is replaced, at once and in the same second.

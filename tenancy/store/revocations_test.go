@@ -55,10 +55,16 @@ func TestRevokeIsIdempotent(t *testing.T) {
 	wantEntries(t, s.dir, "revocations.json", "tenancy.lock")
 }
 
-func TestRevokeRefusesNothing(t *testing.T) {
+func TestRevokeRefuses(t *testing.T) {
 	s, _ := newStore(t)
-	if _, err := s.Revoke(tenancy.Revocation{}, "", time.Time{}); err == nil {
-		t.Error("no error")
+	for name, r := range map[string]tenancy.Revocation{
+		"nothing":       {},
+		"the zero time": {IssuedBefore: time.Time{}.In(time.FixedZone("", 3600))},
+		"not UTF-8":     {Subject: "\xff"},
+	} {
+		if _, err := s.Revoke(r, "", time.Time{}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 	if _, err := os.Stat(s.revocationFile()); err == nil {
 		t.Error("a file was written")
@@ -142,18 +148,21 @@ func TestRevocationsRefuses(t *testing.T) {
 	revoke(t, s, tenancy.Revocation{Subject: "x"})
 	path, good := s.revocationFile(), readAll(t, s.revocationFile())
 	for name, content := range map[string]string{
+		"later fields":  `{"version": 2, "withdrawn": []}`,
 		"empty":         "",
 		"half":          good[:len(good)/2],
 		"no object":     "[]",
 		"no version":    `{"revocations": []}`,
 		"later version": `{"version": 2, "revocations": []}`,
+		"misspelt":      `{"version": 1, "revocations": [{"subject": "x", "tenent": "acme"}]}`,
+		"goes on":       good + good,
 		"of nothing":    `{"version": 1, "revocations": [{"why": "?"}]}`,
 		"a bad date":    `{"version": 1, "revocations": [{"subject": "x", "issued_before": "soon"}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			writeFile(t, path, content)
 			_, err := s.Revocations()
-			if err == nil || !strings.Contains(err.Error(), path) {
+			if err == nil || !strings.Contains(err.Error(), path) || strings.HasPrefix(name, "later") && !strings.Contains(err.Error(), "version 2") {
 				t.Errorf("error = %v, want one with the path", err)
 			}
 			if _, err := s.Revoke(tenancy.Revocation{Subject: "y"}, "", time.Time{}); err == nil || readAll(t, path) != content {

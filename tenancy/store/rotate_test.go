@@ -135,9 +135,11 @@ func TestRotateKeyAfterACrash(t *testing.T) {
 func TestKeysOfAKeyWithoutADate(t *testing.T) {
 	s, c := newStore(t)
 	first := signingKey(t, s).Public().ID
-	_, rest, _ := strings.Cut(readAll(t, s.signingFile()), "Created: ")
-	_, rest, _ = strings.Cut(rest, "\n\n")
-	writeFile(t, s.signingFile(), "-----BEGIN PRIVATE KEY-----\n"+rest)
+	_, block, dated := strings.Cut(readAll(t, s.signingFile()), "Created: 2026-11-23T12:00:00Z\n")
+	if !dated {
+		t.Fatal("the key has no date")
+	}
+	writeFile(t, s.signingFile(), block)
 	if diff := cmp.Diff([]KeyInfo{{ID: first, State: Signing}}, keyInfos(t, s)); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
@@ -157,7 +159,7 @@ func TestRetiredKeyRefuses(t *testing.T) {
 	other, _ := newStore(t)
 	signingKey(t, other)
 	_, otherID := rotate(t, other, c.now().Add(time.Hour))
-	noDate := "-----BEGIN PUBLIC KEY-----" + good[strings.Index(good, "\n\n")+1:]
+	noDate := good[strings.Index(good, "-----BEGIN"):]
 	for name, tt := range map[string]struct{ content, want string }{
 		"empty":              {"", "no PEM block"},
 		"half":               {good[:len(good)/2], "no PEM block"},
