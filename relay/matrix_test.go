@@ -100,6 +100,7 @@ func (m *minter) sign(method jwt.SigningMethod, key any, claims jwt.Claims) stri
 
 // credential is one way to ask, and what is expected of it.
 type credential struct {
+	name   string // of the column
 	header string // Authorization
 	host   string
 	want   func(expected) string
@@ -121,12 +122,12 @@ func (m *minter) credentials(scope tenancy.Scope) map[string]credential {
 	hour := time.Now().Add(time.Hour).Unix()
 	ago := time.Now().Add(-time.Hour).Unix()
 	unknown := func(e expected) string { return e.unknown }
-	bearer := func(token string) credential { return credential{"Bearer " + token, ownHost, unknown} }
+	bearer := func(token string) credential { return credential{"", "Bearer " + token, ownHost, unknown} }
 	set := func(name string, value any) credential {
 		return bearer(m.token(all, func(c jwt.MapClaims) { c[name] = value }))
 	}
-	return map[string]credential{
-		"no token":        {"", ownHost, unknown},
+	columns := map[string]credential{
+		"no token":        {"", "", ownHost, unknown},
 		"malformed":       bearer("not.a.token"),
 		"wrong algorithm": bearer(m.sign(jwt.SigningMethodHS256, public, claims)),
 		"wrong key":       bearer(newMinter(m.t).sign(jwt.SigningMethodEdDSA, newMinter(m.t).private, claims)),
@@ -135,10 +136,15 @@ func (m *minter) credentials(scope tenancy.Scope) map[string]credential {
 		"wrong issuer":    set("iss", "https://elsewhere.example.com"),
 		"wrong audience":  set("aud", "somebody else"),
 		"revoked":         set("jti", revokedID),
-		"other host":      {"Bearer " + valid, otherHost, func(e expected) string { return e.notHere }},
-		"missing scope":   {"Bearer " + m.token(without, nil), ownHost, func(e expected) string { return e.missingScope }},
-		"valid":           {"Bearer " + valid, ownHost, func(e expected) string { return e.valid }},
+		"other host":      {"", "Bearer " + valid, otherHost, func(e expected) string { return e.notHere }},
+		"missing scope":   {"", "Bearer " + m.token(without, nil), ownHost, func(e expected) string { return e.missingScope }},
+		"valid":           {"", "Bearer " + valid, ownHost, func(e expected) string { return e.valid }},
 	}
+	for name, c := range columns {
+		c.name = name
+		columns[name] = c
+	}
+	return columns
 }
 
 // forms are the ways to spell a path; only the plain one leads anywhere.
@@ -309,8 +315,8 @@ func TestMatrix(t *testing.T) {
 							before := f.asked()
 							got := c.ask(t, client, addr)
 							checkCell(t, fmt.Sprintf("%s, %s, %s", name, form, proto), c, e, got)
-							checkReached(t, f, before, c, e, name)
-							checkRecords(t, log.take(), c, name, got)
+							checkReached(t, f, before, c, e)
+							checkRecords(t, log.take(), c, got)
 						}
 					}
 				}
@@ -347,8 +353,9 @@ func checkCell(t *testing.T, name string, c cell, e expected, got answer) {
 }
 
 // checkReached looks at who was asked.
-func checkReached(t *testing.T, f *fixture, before map[string]int, c cell, e expected, credential string) {
+func checkReached(t *testing.T, f *fixture, before map[string]int, c cell, e expected) {
 	t.Helper()
+	credential := c.credential.name
 	after := f.asked()
 	let := credential == "valid" && c.form == "plain" && (c.proto != "HTTP/1.1" || e.http1 == "")
 	if let && e.reaches != "" {
@@ -360,8 +367,9 @@ func checkReached(t *testing.T, f *fixture, before map[string]int, c cell, e exp
 }
 
 // checkRecords looks at what the audit log was told: of everything but open routes.
-func checkRecords(t *testing.T, records []audit.Record, c cell, credential string, got answer) {
+func checkRecords(t *testing.T, records []audit.Record, c cell, got answer) {
 	t.Helper()
+	credential := c.credential.name
 	name := fmt.Sprintf("%s, %s, %s", credential, c.form, c.proto)
 	if c.route.Scope == "" && c.form == "plain" {
 		if len(records) != 0 {
