@@ -8,11 +8,12 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 ARGS ?=
 FUZZTIME ?= 10s
+FUZZ_IN ?= cmd correlate grafana relay tenancy
 FAULTTIME ?= 15m
 FAULTSEED ?=
 BENCH ?= .
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
-NESTED := engines/loki engines/tempo test/collector test/restate tools
+NESTED := engines/loki engines/tempo test/collector test/oidc test/restate tools
 # The race detector needs cgo, which Go turns off where it finds no C compiler.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # What we ship is static and looks the same wherever it was built. Its version
@@ -26,8 +27,8 @@ TEMPO := github.com/grafana/tempo/cmd
 LOKI_VERSION := $(shell awk '$$1 == "github.com/grafana/loki/v3" { print substr($$2, 2) }' engines/loki/go.mod)
 TEMPO_VERSION := 2.9.0
 ENGINES := bin/loki bin/logcli bin/tempo
-# Other people's programs that tests send with.
-SENDERS := bin/loki-canary bin/otelcol bin/telemetrygen
+# Other people's programs that tests send with, and an OpenID provider for the tokens.
+SENDERS := bin/loki-canary bin/otelcol bin/telemetrygen bin/oidc-provider
 
 .PHONY: help
 help: ## List the targets (default)
@@ -59,12 +60,16 @@ bin/otelcol: test/collector/builder.yaml test/collector/go.mod test/collector/go
 	(cd test/collector && CGO_ENABLED=0 env "dist.output_path=$$dir/src" $(GO) tool builder --config builder.yaml --ldflags '-s -w') && \
 	mv "$$dir/src/otelcol" $@
 
+bin/oidc-provider: $(wildcard test/oidc/*.go) test/oidc/go.mod test/oidc/go.sum
+	cd test/oidc && $(GO_BUILD) -ldflags '-s -w' -o ../../$@ .
+	@touch $@
+
 bin/golangci-lint: tools/go.mod tools/go.sum
 	cd tools && $(GO_BUILD) -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
 .PHONY: senders
-senders: $(SENDERS) ## Build the pinned OpenTelemetry Collector, telemetrygen and loki-canary into bin/
+senders: $(SENDERS) ## Build the pinned OpenTelemetry Collector, telemetrygen, loki-canary and OpenID provider into bin/
 
 .PHONY: run
 run: build engines ## Build what is missing and start the daemon (ARGS="--http 127.0.0.1:0 …")
@@ -81,7 +86,7 @@ test-unit: ## Run the unit tests, with the race detector where there is a C comp
 
 .PHONY: test-integration
 test-integration: build build-faults engines senders ## Run the tests that start the built daemon, the real engines and senders
-	@echo 'test-integration: the index in Redis, engine conformance, replay of the recordings, restart, real senders, faults for a minute'
+	@echo 'test-integration: the index in Redis, engine conformance, replay of the recordings, restart, real senders, an OpenID provider, faults for a minute'
 	$(GO) test $(RACE) -tags integration -count=1 -p 1 -timeout 12m -v ./correlate/index/redisstore ./relay ./relay/engine/... ./test/...
 
 .PHONY: build-faults
@@ -111,8 +116,8 @@ cross: ## Compile the daemon for every supported platform
 		GOOS=$${p%/*} GOARCH=$${p#*/} $(GO_BUILD) -o /dev/null ./cmd/invoscope || exit 1; done
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (10s)
-	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd correlate grafana relay tenancy | \
+fuzz: ## Run each fuzz target in FUZZ_IN (all) for FUZZTIME (10s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $(FUZZ_IN) | \
 	sed 's|/[^/:]*:func | |' | while read -r dir name; do echo "fuzz: $$dir $$name"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$dir </dev/null || exit 1; done
 

@@ -30,6 +30,9 @@ func (r *Relay) adapt(route Route) http.Handler {
 		x := r.exchange(route, w, req)
 		defer x.finish()
 		err := checkShape(route, req)
+		if err != nil {
+			x.route.Shape = fault.Plain // who asks doesn't speak gRPC
+		}
 		if err == nil && route.Scope != "" {
 			x.id, err = r.authorize(callerOf(req), route.Scope)
 		}

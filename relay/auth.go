@@ -44,7 +44,7 @@ func (r *Relay) unauthenticated(cause error) error {
 	switch reason {
 	case tenancy.Missing:
 		return &fault.Error{Kind: fault.Unauthenticated, Message: "a bearer token is needed", Cause: cause}
-	case tenancy.WrongHost: // it is valid, elsewhere
+	case tenancy.WrongHost, tenancy.WrongCertificate: // it is valid, elsewhere
 		return &fault.Error{Kind: fault.Forbidden, Message: invalidToken, Cause: cause}
 	}
 	return &fault.Error{Kind: fault.Unauthenticated, Message: invalidToken, Cause: cause}

@@ -188,11 +188,17 @@ func exchangeOf(w http.ResponseWriter) *exchange {
 // hstsValue makes browsers use TLS for a year.
 const hstsValue = "max-age=31536000"
 
+// enginesOwn are header fields, in canonical form, in which an engine, or what is in
+// front of it, would speak for the address that the client asked.
+var enginesOwn = [...]string{"Server", "X-Powered-By", "Set-Cookie", "Strict-Transport-Security", "Alt-Svc"}
+
 // secure sets the header fields that keep browsers from making more of an answer than
 // it is, and from keeping it. What an engine says of caching holds.
 func (x *exchange) secure() {
 	h := x.Header()
-	h.Del("Server") // an engine's
+	for _, name := range enginesOwn {
+		delete(h, name)
+	}
 	if isGRPC(x.req) {
 		return
 	}

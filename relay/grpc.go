@@ -54,11 +54,12 @@ func (r *Relay) newGRPC() *grpc.Server {
 	)
 }
 
-// grpcScopes returns what the table's gRPC methods need.
+// grpcScopes returns what the methods of the OTLP/gRPC port need. The table's other gRPC
+// methods are relayed, on the public port.
 func grpcScopes() map[string]tenancy.Scope {
 	scopes := map[string]tenancy.Scope{}
 	for _, route := range Routes() {
-		if route.Shape == fault.GRPC {
+		if route.Shape == fault.GRPC && isWrite(route.Scope) {
 			scopes[route.Pattern] = route.Scope
 		}
 	}

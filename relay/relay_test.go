@@ -33,6 +33,8 @@ type fakeEngine struct {
 	err  error
 	// before, when there is one, runs before a request is answered.
 	before func(*http.Request) error
+	// respond, when there is one, answers instead.
+	respond func(*http.Request) (*http.Response, error)
 
 	asked atomic.Int64 // for readiness
 
@@ -51,6 +53,9 @@ func (e *fakeEngine) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err := e.before(r); err != nil {
 			return nil, err
 		}
+	}
+	if e.respond != nil {
+		return e.respond(r)
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"X-Engine": {e.name}},

@@ -59,7 +59,7 @@ func TestBodiesThatDoNotComeAreCut(t *testing.T) {
 		"an open route":          {"GET /ready", "", "Content-Length: 1000\r\n\r\n", "200"},
 		"no route":               {"POST /nowhere", "", "Content-Length: 1000\r\n\r\n", "404"},
 		"a dot segment":          {"POST /%2e%2e/x", "", "Content-Length: 1000\r\n\r\n", "400"},
-		"a gRPC method":          {"POST " + exportLogs, "", "Content-Length: 1000\r\n\r\n", "200"},
+		"a gRPC method":          {"POST " + exportLogs, "", "Content-Length: 1000\r\n\r\n", "415"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

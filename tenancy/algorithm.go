@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -33,17 +32,20 @@ func (k PublicKey) usable(algorithm string) bool {
 	if k.Algorithm != "" && k.Algorithm != algorithm {
 		return false
 	}
-	switch key := k.Key.(type) {
-	case ed25519.PublicKey:
-		return algorithm == jwt.SigningMethodEdDSA.Alg() && len(key) == ed25519.PublicKeySize
-	case *ecdsa.PublicKey:
-		method, ok := jwt.GetSigningMethod(algorithm).(*jwt.SigningMethodECDSA)
+	switch method := jwt.GetSigningMethod(algorithm).(type) {
+	case *jwt.SigningMethodEd25519:
+		key, ok := k.Key.(ed25519.PublicKey)
+		return ok && len(key) == ed25519.PublicKeySize
+	case *jwt.SigningMethodECDSA:
+		// The library doesn't mind the curve.
+		key, ok := k.Key.(*ecdsa.PublicKey)
 		return ok && key != nil && key.Curve != nil && key.Curve.Params().BitSize == method.CurveBits
-	case *rsa.PublicKey:
-		rs := strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
-		return rs && key != nil && key.N != nil && key.N.BitLen() >= minRSA
-	case []byte:
-		return strings.HasPrefix(algorithm, "HS") && len(key) >= minSecret
+	case *jwt.SigningMethodRSA, *jwt.SigningMethodRSAPSS:
+		key, ok := k.Key.(*rsa.PublicKey)
+		return ok && key != nil && key.N != nil && key.N.BitLen() >= minRSA
+	case *jwt.SigningMethodHMAC:
+		key, ok := k.Key.([]byte)
+		return ok && len(key) >= minSecret
 	}
 	return false
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -64,7 +63,7 @@ func TestAttacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
+	publicPEM := pemOf(spki)
 	_, stranger, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +128,6 @@ func TestAttacks(t *testing.T) {
 		"typ of a refresh token":          {raw(`{"alg":"EdDSA","typ":"Refresh"}`, payload), Malformed},
 		"typ of a proof (DPoP)":           {raw(`{"alg":"EdDSA","typ":"dpop+jwt"}`, payload), Malformed},
 		"claims an array":                 {raw(`{"alg":"EdDSA"}`, `[`+payload+`]`), Malformed},
-		"claims nested 5,000 deep":        {raw(`{"alg":"EdDSA"}`, `{"a":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`,`+payload[1:]), Malformed},
 		"10,000 claims":                   {raw(`{"alg":"EdDSA"}`, manyClaims(10_000)+payload[1:]), Malformed},
 		"tenant twice":                    {claim(`"tenant":"victim"`), BadTenant},
 		"tenant twice, escaped":           {claim(`"t\u0065nant":"victim"`), BadTenant},
@@ -194,14 +192,30 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// manyClaims is the beginning of an object with n members.
-func manyClaims(n int) string {
-	var b strings.Builder
-	b.WriteString("{")
-	for i := range n {
-		fmt.Fprintf(&b, `"claim%d":%d,`, i, i)
+func pemOf(spki []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
+}
+
+// Where somebody takes a token apart that isn't from a header, too.
+func TestSpellings(t *testing.T) {
+	key, c := openTestKey(t), newClock()
+	good := signed(t, key, c.now, func(*claims) {})
+	if _, err := parseToken(good); err != nil {
+		t.Fatal(err)
 	}
-	return b.String()
+	for name, token := range map[string]string{
+		"line break in the header":    good[:4] + "\n" + good[4:],
+		"line break in the signature": good[:len(good)-4] + "\r" + good[len(good)-4:],
+		"loose last bits":             looseLastBits(good),
+		"padding":                     good + "==",
+		"blank":                       good + " ",
+		"fourth part":                 good + ".",
+		"standard alphabet":           strings.ReplaceAll(strings.ReplaceAll(good, "-", "+"), "_", "/") + "/A",
+	} {
+		if _, err := parseToken(token); ReasonOf(err) != Malformed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func decodeRaw(tb testing.TB, segment string) []byte {

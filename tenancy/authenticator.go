@@ -37,7 +37,7 @@ func (a *Authenticator) Authenticate(c Caller) (Identity, error) {
 	shown := credential{host: c.Host, serverName: c.ServerName, certificate: c.Certificate}
 	// A header that is there and holds nothing is a mistake, certificate or not.
 	if len(c.Authorization) > 0 || c.Certificate == nil {
-		token, err := TokenFromAuthorization(c.Authorization)
+		token, err := tokenIn(c.Authorization)
 		if err != nil {
 			return Identity{}, err
 		}

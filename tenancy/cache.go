@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// A cache holds cacheSets * cacheWays tokens, each a few hundred bytes: enough for
-	// 10,000 tenants that are all at work.
-	cacheSets = 2048
+	// A cache holds cacheSets * cacheWays tokens, each a few hundred bytes. With the tokens
+	// of 10,000 tenants one set in a thousand is full; with half the sets it is one in
+	// twenty, and the signatures checked again cost more than all else.
+	cacheSets = 4096
 	cacheWays = 8
 )
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/valyala/fastjson"
 )
 
 // maxIssuerName is the longest "iss" and entry of "aud" looked at, in bytes.
@@ -40,8 +39,8 @@ func (t *unverified) registered() (c jwt.RegisteredClaims, err error) {
 
 // date reads a NumericDate (RFC 7519, section 2): seconds since 1970, perhaps with a
 // fraction. Milliseconds, which some write by mistake, would be a token for ever.
-func date(object *fastjson.Value, name string) (*jwt.NumericDate, error) {
-	v, err := find(object, []string{name})
+func date(object rawJSON, name string) (*jwt.NumericDate, error) {
+	v, err := object.find(name)
 	if err != nil {
 		return nil, malformed(name + " is there twice")
 	}
@@ -49,45 +48,29 @@ func date(object *fastjson.Value, name string) (*jwt.NumericDate, error) {
 		return nil, nil
 	}
 	const year10000 = 253402300800
-	seconds, err := v.Float64()
-	if err != nil || !(seconds >= 0 && seconds < year10000) {
+	seconds, ok := v.number()
+	if !ok || seconds < 0 || seconds >= year10000 {
 		return nil, malformed(name + " is not a time in seconds")
 	}
 	return &jwt.NumericDate{Time: time.UnixMilli(int64(seconds * 1000))}, nil
 }
 
-func audience(object *fastjson.Value) (jwt.ClaimStrings, error) {
-	v, err := find(object, []string{"aud"})
+func audience(object rawJSON) (jwt.ClaimStrings, error) {
+	v, err := object.find("aud")
 	if err != nil {
 		return nil, malformed("aud is there twice")
 	}
 	if v == nil {
 		return nil, nil
 	}
-	if v.Type() == fastjson.TypeString {
-		return jwt.ClaimStrings{string(v.GetStringBytes())}, nil
+	if one, ok := v.text(); ok {
+		return jwt.ClaimStrings{one}, nil
 	}
-	names, ok := stringArray(v)
+	names, ok := v.texts()
 	if !ok {
 		return nil, malformed("aud is neither a string nor strings")
 	}
 	return names, nil
-}
-
-func stringArray(v *fastjson.Value) ([]string, bool) {
-	values, err := v.Array()
-	if err != nil {
-		return nil, false
-	}
-	texts := make([]string, len(values))
-	for i, value := range values {
-		b, err := value.StringBytes()
-		if err != nil {
-			return nil, false
-		}
-		texts[i] = string(b)
-	}
-	return texts, true
 }
 
 // mapping says where an issuer's tokens have what only we look for.
@@ -108,7 +91,7 @@ func newMapping(names ClaimNames, roles map[string][]Scope) mapping {
 
 // read fills in whose data the bearer sees, and what the bearer may do there. Tokens whose
 // tenant is fixed may name it, and no other.
-func (m mapping) read(claims *fastjson.Value, fixed string, id *Identity) error {
+func (m mapping) read(claims rawJSON, fixed string, id *Identity) error {
 	if err := m.readTenants(claims, id); err != nil {
 		return &Error{Reason: BadTenant, cause: err}
 	}
@@ -142,17 +125,16 @@ func (m mapping) read(claims *fastjson.Value, fixed string, id *Identity) error 
 	return nil
 }
 
-func (m mapping) readTenants(claims *fastjson.Value, id *Identity) error {
+func (m mapping) readTenants(claims rawJSON, id *Identity) error {
 	one, err := claim(claims, m.tenant)
 	if err != nil {
 		return err
 	}
 	if one != nil {
-		b, err := one.StringBytes()
-		if err != nil {
+		var ok bool
+		if id.Tenant, ok = one.text(); !ok {
 			return errors.New("the tenant claim is not a string")
 		}
-		id.Tenant = string(b)
 		// Also if it is empty, which is not the same as not to be there.
 		if err := ValidTenant(id.Tenant); err != nil {
 			return err
@@ -162,11 +144,11 @@ func (m mapping) readTenants(claims *fastjson.Value, id *Identity) error {
 	if err != nil || several == nil {
 		return err
 	}
-	if several.Type() == fastjson.TypeString && string(several.GetStringBytes()) == allTenants {
+	if several.is(allTenants) {
 		id.ReadsAll = true
 		return nil
 	}
-	names, ok := stringArray(several)
+	names, ok := several.texts()
 	switch {
 	case !ok:
 		return errors.New(`the tenants claim is neither an array of strings nor "*"`)
@@ -187,16 +169,16 @@ func (m mapping) readTenants(claims *fastjson.Value, id *Identity) error {
 	return nil
 }
 
-// claim is [find], for no steps nothing.
-func claim(claims *fastjson.Value, steps []string) (*fastjson.Value, error) {
+// claim is find, for no steps nothing.
+func claim(claims rawJSON, steps []string) (rawJSON, error) {
 	if len(steps) == 0 {
 		return nil, nil
 	}
-	return find(claims, steps)
+	return claims.find(steps...)
 }
 
 // words reads a claim that is a string of words (RFC 8693, section 4.2) or an array.
-func words(claims *fastjson.Value, steps []string) ([]string, error) {
+func words(claims rawJSON, steps []string) ([]string, error) {
 	v, err := claim(claims, steps)
 	if err != nil {
 		return nil, malformed("a claim is there twice")
@@ -204,10 +186,10 @@ func words(claims *fastjson.Value, steps []string) ([]string, error) {
 	if v == nil {
 		return nil, nil
 	}
-	if v.Type() == fastjson.TypeString {
-		return strings.Fields(string(v.GetStringBytes())), nil
+	if s, ok := v.text(); ok {
+		return strings.Fields(s), nil
 	}
-	texts, ok := stringArray(v)
+	texts, ok := v.texts()
 	if !ok {
 		return nil, malformed("a claim of scopes or roles is neither a string nor strings")
 	}

@@ -92,7 +92,9 @@ type Revocation struct {
 	Tenant       string // that the token writes to, or names among those it reads; "*" names none
 }
 
-// Certificate says whom a client certificate stands for.
+// Certificate says whom a client certificate stands for. A [Revocation] names it by its
+// subject, or by its serial number in lower-case hexadecimal without leading zeros as
+// TokenID, and Issuer "certificate".
 type Certificate struct {
 	Subject string // RFC 2253, as [crypto/x509/pkix.Name.String] writes it
 	Tenant  string

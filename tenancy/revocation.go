@@ -46,15 +46,22 @@ func (r *revocations) revoked(id *Identity) bool {
 }
 
 func anyNames(some []Revocation, id *Identity) bool {
-	return slices.ContainsFunc(some, func(r Revocation) bool { return r.names(id) })
+	return slices.ContainsFunc(some, func(r Revocation) bool { return r.Names(*id) })
 }
 
-func (r Revocation) names(id *Identity) bool {
-	return r != Revocation{} &&
+// Names reports whether the revocation is of a token that says this of its bearer.
+func (r Revocation) Names(id Identity) bool {
+	return !r.IsZero() &&
 		(r.TokenID == "" || r.TokenID == id.TokenID) &&
 		(r.Subject == "" || r.Subject == id.Subject) &&
 		(r.Issuer == "" || r.Issuer == id.Issuer) &&
 		(r.Tenant == "" || r.Tenant == id.Tenant || slices.Contains(id.Reads, r.Tenant)) &&
 		// A token that doesn't say has a zero time, which is before any.
 		(r.IssuedBefore.IsZero() || id.Issued.Before(r.IssuedBefore))
+}
+
+// IsZero reports whether the revocation sets no field. That isn't a comparison: a zero
+// time may be of another zone.
+func (r Revocation) IsZero() bool {
+	return r.TokenID == "" && r.Subject == "" && r.Issuer == "" && r.Tenant == "" && r.IssuedBefore.IsZero()
 }

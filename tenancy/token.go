@@ -2,10 +2,7 @@ package tenancy
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"strings"
-
-	"github.com/valyala/fastjson"
 )
 
 // maxKeyID is the longest "kid" looked for, in bytes.
@@ -16,22 +13,21 @@ type unverified struct {
 	algorithm, kid string
 	signed         string // what the signature is of
 	signature      []byte
-	claims         *fastjson.Value // an object
+	claims         rawJSON // an object
 }
 
 // parseToken takes a JWT apart. It refuses what has a second spelling or reading; every
 // error is [Malformed], but for a header that asks for what we don't do.
 //
-// It is written here and not left to the JWT library because that reads JSON by
-// encoding/json, where the last of two equal names counts and case doesn't.
+// It isn't left to the JWT library because of how that reads JSON: see [rawJSON].
 func parseToken(token string) (*unverified, error) {
 	// Before anything works through a megabyte.
 	if len(token) > maxToken {
 		return nil, malformed("longer than 16 KiB")
 	}
 	header, rest, _ := strings.Cut(token, ".")
-	payload, signature, ok := strings.Cut(rest, ".")
-	if !ok || strings.Contains(signature, ".") {
+	payload, signature, ok := strings.Cut(rest, ".") // a fourth part isn't base64url
+	if !ok {
 		return nil, malformed("not three parts")
 	}
 	t := &unverified{signed: token[:len(header)+1+len(payload)]}
@@ -63,30 +59,25 @@ func decodeSegment(s string) ([]byte, error) {
 	return b, nil
 }
 
-func decodeObject(segment string) (*fastjson.Value, error) {
+func decodeObject(segment string) (rawJSON, error) {
 	b, err := decodeSegment(segment)
 	if err != nil {
 		return nil, err
 	}
-	// fastjson is lenient with numbers and control characters.
-	if !json.Valid(b) {
-		return nil, malformed("not JSON")
-	}
-	var p fastjson.Parser // which v refers to
-	v, err := p.ParseBytes(b)
-	if err != nil || v.Type() != fastjson.TypeObject {
-		return nil, malformed("not a JSON object, or one too deep")
+	v, ok := parseJSON(b)
+	if !ok || !v.object() {
+		return nil, malformed("not a JSON object")
 	}
 	return v, nil
 }
 
 // readHeader reads the JOSE header (RFC 7515, section 4.1). It doesn't look at keys or
 // the places of keys that it may bring.
-func (t *unverified) readHeader(h *fastjson.Value) error {
+func (t *unverified) readHeader(h rawJSON) error {
 	// Both change what a signature means, for those who understand them (RFC 7797); nobody
 	// needs either with a JWT.
 	for _, name := range []string{"crit", "b64"} {
-		if v, err := member(h.GetObject(), name); v != nil || err != nil {
+		if v, err := h.member(name); v != nil || err != nil {
 			return malformed("header has crit or b64")
 		}
 	}
@@ -112,17 +103,17 @@ func (t *unverified) readHeader(h *fastjson.Value) error {
 
 // text returns the member of an object that has this name, which must be a string of at
 // most limit bytes, or "" if it has none.
-func text(object *fastjson.Value, name string, limit int) (string, error) {
-	v, err := find(object, []string{name})
+func text(object rawJSON, name string, limit int) (string, error) {
+	v, err := object.find(name)
 	if err != nil {
 		return "", malformed(name + " is there twice")
 	}
 	if v == nil {
 		return "", nil
 	}
-	b, err := v.StringBytes()
-	if err != nil || len(b) > limit {
+	s, ok := v.text()
+	if !ok || len(s) > limit {
 		return "", malformed(name + " is not a string, or too long")
 	}
-	return string(b), nil
+	return s, nil
 }

@@ -41,7 +41,7 @@ func (p Policy) Validate() error {
 		token.validate("api_tokens."+shorten(id), id, &found)
 	}
 	for i, r := range p.Revocations {
-		if r == (Revocation{}) {
+		if r.IsZero() {
 			found.add(fmt.Sprintf("revocations[%d]", i), "sets no field, so that it names no token")
 		}
 	}
@@ -102,6 +102,9 @@ func (i Issuer) validate(path string, found *problems) {
 	}
 	if len(i.Keys) == 0 {
 		found.add(path+".keys", "are empty, so that every token would be refused")
+	}
+	if n := slices.Index(i.Keys, nil); n >= 0 {
+		found.add(fmt.Sprintf("%s.keys[%d]", path, n), "is not there")
 	}
 	if i.Tenant != "" {
 		if err := ValidTenant(i.Tenant); err != nil {

@@ -46,7 +46,9 @@ var layers = []layer{
 	{"relay/invocation", []string{"correlate", "grafana", "internal/wire", "relay/engine", "relay/fault"}},
 	{"relay", []string{"correlate", "internal/wire", "tenancy"}},
 	{"cmd/invoscope/internal/runinfo", nil},
-	{"cmd/invoscope/internal/ship", []string{"correlate", "relay/queue"}},
+	{"cmd/invoscope/internal/trust", nil},
+	{"cmd/invoscope/internal/filewatch", nil},
+	{"cmd/invoscope/internal/ship", []string{"cmd/invoscope/internal/trust", "correlate", "relay/queue"}},
 	{"cmd/invoscope", []string{"relay", "correlate", "grafana", "tenancy"}},
 	{"test", nil},
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
 )
 
 type configCmd struct {
@@ -15,13 +15,14 @@ type configCheckCmd struct {
 	configFlags `embed:""`
 }
 
-// Run succeeds when the configuration and the tenants file that it names are valid.
+// Run succeeds when the configuration is valid, and all that can be told without asking
+// the network of the files that it names and of the data directory's keys.
 func (c *configCheckCmd) Run(g *globals) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
 	}
-	if _, err := config.LoadTenants(cfg.Tenancy.TenantsFile, cfg); err != nil {
+	if err := app.CheckFiles(cfg, g.log, clock()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(g.stdout, "the configuration is valid")

@@ -20,6 +20,7 @@ type indexRebuildCmd struct {
 	URL       string `name:"url" env:"INVOSCOPE_URL" placeholder:"URL" help:"Address of Invoscope. Default: that of the daemon that uses the data directory."`
 	TokenFile string `xor:"who" env:"INVOSCOPE_TOKEN_FILE" placeholder:"FILE" help:"File with a token that has the scope admin. Default: one made with the data directory's key."`
 	Tenant    string `xor:"who" placeholder:"NAME" help:"Whose index. Default: the daemon's own tenant."`
+	tlsFlags  `embed:""`
 	Since     string `required:"" placeholder:"DURATION" help:"How far back, such as 36h or 14d."`
 }
 
@@ -54,7 +55,7 @@ const rebuildTokenLife = store.MaxPassing
 // connect returns a client that may rebuild. Whoever can read the signing key needs
 // no token.
 func (c *indexRebuildCmd) connect() (session, error) {
-	flags := apiFlags{DataDir: c.DataDir, URL: c.URL, TokenFile: c.TokenFile}
+	flags := apiFlags{DataDir: c.DataDir, URL: c.URL, TokenFile: c.TokenFile, tlsFlags: c.tlsFlags}
 	s, err := flags.connect()
 	if err != nil || c.TokenFile != "" {
 		return s, err

@@ -19,6 +19,7 @@ import (
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/client"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/timeline"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/trust"
 	"github.com/invoscope/invoscope/tenancy"
 )
 
@@ -55,6 +56,8 @@ type apiFlags struct {
 	DataDir   string `default:"./data" env:"INVOSCOPE_DATA_DIR" placeholder:"DIR" help:"The daemon's data directory, for its address and token (${default})."`
 	URL       string `name:"url" env:"INVOSCOPE_URL" placeholder:"URL" help:"Address of Invoscope. Default: that of the daemon that uses the data directory."`
 	TokenFile string `env:"INVOSCOPE_TOKEN_FILE" placeholder:"FILE" help:"File with a token that has the scope invocations:read. Default: the daemon's own, unless --url names another."`
+
+	tlsFlags `embed:""`
 }
 
 // session is a client, and whom it asks as.
@@ -76,19 +79,26 @@ func (f *apiFlags) connect() (session, error) {
 	if file == "" && strings.TrimSuffix(address, "/") == run.HTTP {
 		file = run.TokenFile
 	}
-	if file == "" {
+	if file == "" && f.CertFile == "" {
 		return session{}, fmt.Errorf("no token for %s: give --token-file", address)
 	}
 	if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return session{}, fmt.Errorf("--url: want http://HOST:PORT or https://HOST:PORT, not %q", address)
 	}
-	token, err := tenancy.ReadTokenFile(file)
-	if errors.Is(err, fs.ErrNotExist) && f.TokenFile == "" {
-		return session{}, fmt.Errorf("no token at %s: start `invoscope serve` first, or give --token-file", file)
-	} else if err != nil {
+	token := ""
+	if file != "" {
+		token, err = tenancy.ReadTokenFile(file)
+		if errors.Is(err, fs.ErrNotExist) && f.TokenFile == "" {
+			return session{}, fmt.Errorf("no token at %s: start `invoscope serve` first, or give --token-file", file)
+		} else if err != nil {
+			return session{}, err
+		}
+	}
+	transport, err := trust.Transport(f.trust(address, run))
+	if err != nil {
 		return session{}, err
 	}
-	c := &client.Client{URL: address, Token: token, HTTP: &http.Client{CheckRedirect: noRedirect}}
+	c := &client.Client{URL: address, Token: token, HTTP: &http.Client{Transport: transport, CheckRedirect: noRedirect}}
 	return session{c, cmp.Or(tenancy.UnverifiedTenant(token), run.Tenant)}, nil
 }
 

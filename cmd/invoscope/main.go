@@ -15,7 +15,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/tenancy/redact"
 )
 
 // version is set by the linker.
@@ -73,12 +75,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	cmd, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "invoscope: %v (see invoscope --help)\n", err)
+		_, _ = fmt.Fprintf(redact.Writer(stderr), "invoscope: %v (see invoscope --help)\n", err)
 		return exitUsage
 	}
-	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.NewTextHandler(stderr, nil)), now: clock()}
+	g := &globals{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(config.Log{}, stderr), now: clock()}
 	if err := cmd.Run(g); err != nil {
-		_, _ = fmt.Fprintf(stderr, "invoscope: %v\n", err)
+		_, _ = fmt.Fprintf(redact.Writer(stderr), "invoscope: %v\n", err)
 		var coded kong.ExitCoder
 		if errors.As(err, &coded) {
 			return coded.ExitCode()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,5 +56,25 @@ func TestWelcomeQuotesPaths(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s\nis not in\n%s", want, b.String())
 		}
+	}
+}
+
+// What goes to standard error has no secrets in it: errors, logs, what arguments say.
+func TestStandardErrorHasNoSecrets(t *testing.T) {
+	const secret = "eyJhbGciOiJFZERTQSJ9.eyJ0ZW5hbnQiOiJhY21lIn0.c2ln"
+	for name, args := range map[string][]string{
+		"an argument": {"serve", secret},
+		"an error":    {"config", "check", "--admin", "Bearer " + secret},
+		"an address":  {"serve", "--http", secret, "--data-dir", t.TempDir()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			if code := run(args, strings.NewReader(""), io.Discard, &stderr); code == 0 {
+				t.Error("it succeeds")
+			}
+			if strings.Contains(stderr.String(), "c2ln") || !strings.Contains(stderr.String(), "<secret>") {
+				t.Errorf("stderr: %s", stderr.String())
+			}
+		})
 	}
 }

@@ -1,17 +1,22 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/filewatch"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
+	"github.com/invoscope/invoscope/tenancy/redact"
 )
 
 // configFlags are the flags that say how the daemon is configured. An empty one
@@ -54,6 +59,12 @@ type serveCmd struct {
 
 // Run runs the daemon until the context ends.
 func (c *serveCmd) Run(g *globals) error {
+	// From before anything takes time: it must not end us.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	files := filewatch.Look(c.Config)
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -62,10 +73,29 @@ func (c *serveCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	return daemon.Run(g.ctx, func(info runinfo.Info) { printWelcome(g.stdout, info) })
+	daemon.Reread(files, c.load)
+	ctx, cancel := context.WithCancel(g.ctx)
+	defer cancel()
+	go reloadAt(ctx, hangups, daemon)
+	return daemon.Run(ctx, func(info runinfo.Info) { printWelcome(g.stdout, info) })
 }
 
+// reloadAt reloads at each signal, until ctx ends.
+func reloadAt(ctx context.Context, signals <-chan os.Signal, daemon *app.App) {
+	for {
+		select {
+		case <-signals:
+			daemon.Reload()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// newLogger returns a logger. What an error or an engine's own line says is not in our
+// hands, so secrets are taken out of what is written.
 func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	w = redact.Writer(w)
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // validated with the configuration
 	options := &slog.HandlerOptions{Level: level}

@@ -32,7 +32,8 @@ type shipCmd struct {
 	DataDir    string            `help:"The daemon's data directory." default:"./data" placeholder:"DIR" env:"INVOSCOPE_DATA_DIR"`
 	StateDir   string            `help:"Where lines wait for Invoscope, and where is remembered how far files were read. Use one for each destination. Default: ship in the data directory." placeholder:"DIR" env:"INVOSCOPE_SHIP_STATE_DIR"`
 	Buffer     config.Bytes      `help:"How much may wait on disk while Invoscope can't be reached." default:"1GiB" placeholder:"SIZE" env:"INVOSCOPE_SHIP_BUFFER"`
-	StartAt    string            `help:"Where the very first start with a state directory begins in files and in the journal: beginning or end." enum:"beginning,end" default:"beginning"`
+	tlsFlags   `embed:""`
+	StartAt    string `help:"Where the very first start with a state directory begins in files and in the journal: beginning or end." enum:"beginning,end" default:"beginning"`
 }
 
 // Help is shown by invoscope ship --help.
@@ -98,10 +99,12 @@ func (c *shipCmd) options() (ship.Options, error) {
 // findDaemon fills in the address and the token that weren't given. The
 // daemon's token goes to the daemon only.
 func (c *shipCmd) findDaemon(o *ship.Options) error {
-	if o.URL != "" && o.TokenFile != "" {
+	if o.URL != "" && (o.TokenFile != "" || c.CertFile != "") {
+		o.Trust = c.trust(o.URL, runinfo.Info{})
 		return nil
 	}
 	info, err := runinfo.Read(c.DataDir)
+	defer func() { o.Trust = c.trust(o.URL, info) }()
 	if errors.Is(err, fs.ErrNotExist) {
 		info.HTTP, info.TokenFile = ship.DefaultURL, filepath.Join(c.DataDir, "token")
 	} else if err != nil {

@@ -65,7 +65,7 @@ func (m moment) at(now time.Time, sign time.Duration) time.Time {
 	return now.Add(sign * time.Duration(m.from))
 }
 
-// days is a length of time for people, in its largest unit.
+// days is a length of time for people, in its largest unit and rounded.
 func days(d time.Duration) string {
 	for _, unit := range []struct {
 		name string
@@ -73,10 +73,10 @@ func days(d time.Duration) string {
 	}{{"day", day}, {"hour", time.Hour}, {"minute", time.Minute}} {
 		// Hours until there are two days of them, and so on.
 		if d >= 2*unit.size || unit.size == time.Minute && d >= unit.size {
-			return plural(int(d/unit.size), unit.name)
+			return plural(int((d+unit.size/2)/unit.size), unit.name)
 		}
 	}
-	return plural(int(d/time.Second), "second")
+	return plural(int(d.Round(time.Second)/time.Second), "second")
 }
 
 func plural(n int, noun string) string {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/invoscope/invoscope/tenancy"
 	"github.com/invoscope/invoscope/tenancy/store"
 )
@@ -61,7 +63,7 @@ func (c *tokenIssueCmd) Run(g *globals) error {
 		return err
 	}
 	if grant.Life > tenancy.DefaultLife {
-		fmt.Fprintf(g.stderr, "warning: the token is valid for %s, more than 90 days; to take it back before: invoscope token revoke %s\n", days(grant.Life), made.ID)
+		fmt.Fprintf(g.stderr, "warning: the token is valid for %s, more than 90 days; to take it back before: invoscope token revoke %s\n", model.Duration(grant.Life), made.ID)
 	}
 	_, err = fmt.Fprintln(g.stdout, token)
 	return err

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/timeline"
 	"github.com/invoscope/invoscope/tenancy"
@@ -87,10 +90,13 @@ func (c *tokenInspectCmd) Run(g *globals) error {
 	} else {
 		err = found.write(g.stdout, g.now())
 	}
-	if err == nil && found.State != stateValid {
-		err = errors.New("the token is " + found.State)
+	switch {
+	case err != nil || found.State == stateValid:
+		return err
+	case found.State == stateUnverified:
+		return errors.New("the token can't be verified here")
 	}
-	return err
+	return errors.New("the token isn't accepted: " + found.State)
 }
 
 func (c *tokenInspectCmd) read(g *globals) (string, error) {
@@ -101,6 +107,9 @@ func (c *tokenInspectCmd) read(g *globals) (string, error) {
 		return tenancy.ReadTokenFile(c.TokenFile)
 	case c.Token != "-":
 		return tenancy.ReadToken(strings.NewReader(c.Token))
+	}
+	if file, ok := g.stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		fmt.Fprintln(g.stderr, "Paste the token, then press Enter and Ctrl-D.")
 	}
 	token, err := tenancy.ReadToken(g.stdin)
 	if err != nil {

@@ -33,7 +33,19 @@ func inspectAPI(s *store.Store, k known, token string, now time.Time) (*inspecti
 		i.Scopes = append(i.Scopes, string(scope))
 	}
 	i.State, i.Why = k.judge(&t, now)
+	if r := k.revocation(t.Identity()); r != nil {
+		i.Why = since(r, now)
+	}
 	return i, nil
+}
+
+// since says when a token was revoked, and why.
+func since(r *store.Revocation, now time.Time) string {
+	text := "since " + stamp(r.Revoked, now)
+	if r.Why != "" {
+		text += ": " + r.Why
+	}
+	return text
 }
 
 // inspectJWT tells what a JWT claims, and what is to be thought of it.
@@ -140,7 +152,7 @@ func (i *inspection) judgeForeign(k known, now time.Time) {
 	r := k.revocation(i.identity())
 	switch {
 	case r != nil:
-		i.State, i.Why = stateRevoked, r.Why
+		i.State, i.Why = stateRevoked, since(r, now)
 	case !i.Expires.IsZero() && !now.Before(i.Expires):
 		i.State = stateExpired
 	default:
@@ -170,7 +182,7 @@ func (i *inspection) judgeOwn(s *store.Store, k known, token string, now func() 
 	case tenancy.Revoked:
 		i.State = stateRevoked
 		if r := k.revocation(i.identity()); r != nil {
-			i.Why = r.Why
+			i.Why = since(r, now())
 		}
 	case tenancy.BadSignature:
 		i.State, i.Why = signatureState(k.key(i.Key.ID))

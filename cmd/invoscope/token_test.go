@@ -16,11 +16,17 @@ import (
 	"github.com/invoscope/invoscope/tenancy/store"
 )
 
-// runOffline runs one of the subcommands that need no daemon, as a user types it.
-func runOffline(t *testing.T, args ...string) (stdout, stderr string, err error) {
+// offline runs the subcommands that need no daemon, as a user types them.
+type offline struct {
+	now   time.Time
+	stdin string
+}
+
+func (o *offline) run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var cli struct {
 		Token   tokenCmd   `cmd:""`
+		Key     keyCmd     `cmd:""`
 		Grafana grafanaCmd `cmd:""`
 		Queue   queueCmd   `cmd:""`
 	}
@@ -33,9 +39,18 @@ func runOffline(t *testing.T, args ...string) (stdout, stderr string, err error)
 		return "", "", err
 	}
 	var out, errOut bytes.Buffer
-	g := &globals{ctx: t.Context(), stdin: strings.NewReader(""), stdout: &out, stderr: &errOut, log: slog.New(slog.DiscardHandler)}
+	g := &globals{
+		ctx: t.Context(), stdin: strings.NewReader(o.stdin), stdout: &out, stderr: &errOut,
+		log: slog.New(slog.DiscardHandler), now: func() time.Time { return o.now },
+	}
 	err = command.Run(g)
 	return out.String(), errOut.String(), err
+}
+
+// runOffline runs one of them, now.
+func runOffline(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	return (&offline{now: time.Now()}).run(t, args...)
 }
 
 func TestTokenIssue(t *testing.T) {
@@ -86,7 +101,7 @@ func TestTokenIssueWarnsAboutALongLife(t *testing.T) {
 	if err != nil || strings.Count(stdout, "\n") != 1 {
 		t.Fatalf("stdout %q, %v", stdout, err)
 	}
-	if !strings.Contains(stderr, "warning") || !strings.Contains(stderr, "2161h") {
+	if !strings.Contains(stderr, "warning") || !strings.Contains(stderr, "90d1h") || !strings.Contains(stderr, "token revoke ") {
 		t.Errorf("stderr %q, want a warning", stderr)
 	}
 }

@@ -143,24 +143,20 @@ func (l *Log) Close() error {
 // for the disk. A line that can't be written is lost: that is counted, and logged
 // once a minute.
 func (l *Log) Record(r *Record) {
-	b := lines.Get().(*line)
-	defer lines.Put(b)
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	left := uint64(0)
 	if stranger(r) {
 		var let bool
-		if left, let = l.strangers.take(l.opts.Now()); !let {
+		if left, let = l.takeStranger(); !let {
 			l.metrics.suppressed.Inc()
 			return
 		}
 	}
-	b.text = b.text[:0]
-	if l.torn {
-		b.text = append(b.text, '\n')
-	}
-	b.text = appendRecord(b.text, r, left)
+	b := lines.Get().(*line)
+	defer lines.Put(b)
+	b.text = appendRecord(append(b.text[:0], '\n'), r, left)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := l.write(b.text); err != nil {
 		l.metrics.lost.Inc()
 		l.say(err)
@@ -169,11 +165,23 @@ func (l *Log) Record(r *Record) {
 	l.metrics.written.Inc()
 }
 
+func (l *Log) takeStranger() (left uint64, let bool) {
+	now := l.opts.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.strangers.take(now)
+}
+
 var errClosed = errors.New("the audit log is closed")
 
+// write writes a line that begins with a newline, which is for ending one that was cut
+// off.
 func (l *Log) write(text []byte) error {
 	if l.closed {
 		return errClosed
+	}
+	if !l.torn {
+		text = text[1:]
 	}
 	n, err := l.out.Write(text)
 	switch {

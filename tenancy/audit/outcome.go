@@ -11,7 +11,7 @@ const (
 	limited outcome = "limited" // for how much
 	refused outcome = "refused" // for what is asked
 	failed  outcome = "failed"  // for our own or an engine's sake
-	ended   outcome = "ended"   // let in, and cut off when the token ended
+	cut     outcome = "cut"     // let in, and not answered to the end
 )
 
 // outcomeOf goes by the gRPC code where there is one.
@@ -29,7 +29,7 @@ func outcomeOf(r *Record) outcome {
 	case s >= http.StatusBadRequest:
 		return refused
 	case r.Reason != "": // after the answer had begun
-		return ended
+		return cut
 	}
 	return ok
 }
@@ -41,12 +41,14 @@ func outcomeOfCode(r *Record) outcome {
 		return ok
 	case "Unauthenticated", "PermissionDenied":
 		if r.Phase == End {
-			return ended
+			return cut
 		}
 		return denied
 	case "ResourceExhausted":
 		return limited
-	case "InvalidArgument", "NotFound", "Unimplemented", "OutOfRange", "FailedPrecondition", "AlreadyExists", "Canceled":
+	case "Canceled", "DeadlineExceeded":
+		return cut
+	case "InvalidArgument", "NotFound", "Unimplemented", "OutOfRange", "FailedPrecondition", "AlreadyExists":
 		return refused
 	}
 	return failed

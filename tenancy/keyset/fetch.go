@@ -128,6 +128,7 @@ func newClient(caFile string) (*http.Client, error) {
 			if err := allowed(via[len(via)-1].URL, to.URL); err != nil {
 				return fmt.Errorf("redirect to %.200q: %w", bare(to.URL), err)
 			}
+			to.Header.Del("Referer") // has the query of the URL before, which may be a secret
 			return nil
 		},
 	}, nil

@@ -3,9 +3,11 @@ package keyset
 import (
 	"compress/gzip"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -78,14 +80,14 @@ func TestFetch(t *testing.T) {
 	plain := newServer(t, httptest.NewServer, map[string]http.HandlerFunc{
 		"/keys": says(keys),
 		"/huge": func(w http.ResponseWriter, _ *http.Request) {
-			for range 3 << 10 {
+			for range 1<<10 + 1 {
 				io.WriteString(w, strings.Repeat(" ", 1<<10))
 			}
 		},
 		"/bomb": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
-			_, _ = io.CopyN(z, zeros{}, 64<<20)
+			_, _ = io.CopyN(z, zeros{}, 4<<20)
 			_ = z.Close()
 		},
 		"/header": func(w http.ResponseWriter, _ *http.Request) {
@@ -133,6 +135,59 @@ func TestFetch(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// The query of a URL may be a secret.
+func TestRedirectDoesNotTellTheQuery(t *testing.T) {
+	p := newPair(t, "EdDSA")
+	s := newServer(t, httptest.NewServer, map[string]http.HandlerFunc{
+		"/keys": redirects("/there"),
+		"/there": func(w http.ResponseWriter, r *http.Request) {
+			if contains(fmt.Sprint(r.URL, r.Header), "hidden") {
+				t.Errorf("%s got %v", r.URL, r.Header)
+			}
+			io.WriteString(w, jwks(t, p.jwk(t, "p", nil)))
+		},
+	})
+	if err := open(t, Options{JWKSURL: s.URL + "/keys?hidden"}).fetchOnce(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Nobody but ca_file vouches, not the system's authorities either.
+func TestAuthorityOfAFile(t *testing.T) {
+	secure := newServer(t, httptest.NewTLSServer, nil)
+	client, err := newClient(caOf(t, secure))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := x509.NewCertPool()
+	want.AddCert(secure.Certificate())
+	if got := client.Transport.(*http.Transport).TLSClientConfig.RootCAs; !got.Equal(want) {
+		t.Error("others vouch for the server")
+	}
+}
+
+// Between two fetches no connection is kept.
+func TestConnectionIsClosed(t *testing.T) {
+	p := newPair(t, "EdDSA")
+	closed := make(chan struct{}, 1)
+	s := httptest.NewUnstartedServer(says(jwks(t, p.jwk(t, "p", nil))))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	if err := open(t, Options{JWKSURL: s.URL}).fetchOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still open")
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
 )
@@ -33,7 +32,10 @@ func readPEM(o Options) ([]tenancy.PublicKey, error) {
 	case o.ID != "":
 		keys[0].ID = o.ID
 	}
-	for _, k := range keys {
+	for i, k := range keys {
+		if o.ID == "" {
+			keys[i].ID = "" // its thumbprint is no "kid": it is for any
+		}
 		if !k.Until.IsZero() && !o.Now().Before(k.Until) {
 			o.Log.Warn("a certificate has expired; its key is not accepted", "file", o.File, "expired", k.Until)
 		}
@@ -44,6 +46,7 @@ func readPEM(o Options) ([]tenancy.PublicKey, error) {
 // parsePEM returns the keys, whose ids are their thumbprints.
 func parsePEM(data []byte) ([]tenancy.PublicKey, error) {
 	var keys []tenancy.PublicKey
+	var certificates []*x509.Certificate
 	blocks := bytes.Count(data, []byte("-----BEGIN "))
 	for n := 1; ; n++ {
 		block, rest := pem.Decode(data)
@@ -53,11 +56,11 @@ func parsePEM(data []byte) ([]tenancy.PublicKey, error) {
 		case block == nil && n <= blocks: // [pem.Decode] passes over what it can't read
 			return nil, fmt.Errorf("%d of its %d PEM blocks can't be read", blocks-n+1, blocks)
 		case block == nil:
-			return keys, nil
+			return keys, noChain(certificates)
 		case n > maxTried:
 			return nil, fmt.Errorf("more than %d keys", maxTried)
 		}
-		key, until, err := parseBlock(block)
+		key, certificate, err := parseBlock(block)
 		if err != nil {
 			return nil, fmt.Errorf("PEM block %d: %w", n, err)
 		}
@@ -68,21 +71,37 @@ func parsePEM(data []byte) ([]tenancy.PublicKey, error) {
 		if made[0].ID, err = thumbprint(key); err != nil {
 			return nil, fmt.Errorf("PEM block %d: %w", n, err)
 		}
-		made[0].Until = until
+		if certificate != nil {
+			made[0].Until = certificate.NotAfter
+			certificates = append(certificates, certificate)
+		}
 		keys, data = append(keys, made[0]), rest
 	}
 }
 
-func parseBlock(block *pem.Block) (key any, until time.Time, err error) {
+// noChain refuses a certificate together with that of who signed it: an authority signs
+// certificates, and its key isn't meant for tokens.
+func noChain(certificates []*x509.Certificate) error {
+	for _, c := range certificates {
+		for _, authority := range certificates {
+			if !c.Equal(authority) && c.CheckSignatureFrom(authority) == nil {
+				return fmt.Errorf("the certificate of %.100q signed that of %.100q; keep only the one that signs tokens",
+					authority.Subject, c.Subject)
+			}
+		}
+	}
+	return nil
+}
+
+func parseBlock(block *pem.Block) (key any, certificate *x509.Certificate, err error) {
 	switch {
 	case block.Type == "PUBLIC KEY":
 		key, err = x509.ParsePKIXPublicKey(block.Bytes)
 	case block.Type == "RSA PUBLIC KEY":
 		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
 	case block.Type == "CERTIFICATE":
-		var c *x509.Certificate
-		if c, err = x509.ParseCertificate(block.Bytes); err == nil {
-			key, until = c.PublicKey, c.NotAfter
+		if certificate, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = certificate.PublicKey
 		}
 	case strings.Contains(block.Type, "PRIVATE KEY"):
 		err = errors.New("a private key, which only who signs should have; " +
@@ -90,7 +109,7 @@ func parseBlock(block *pem.Block) (key any, until time.Time, err error) {
 	default:
 		err = fmt.Errorf("%.40q (want PUBLIC KEY, CERTIFICATE or RSA PUBLIC KEY)", block.Type)
 	}
-	return key, until, err
+	return key, certificate, err
 }
 
 // readSecret reads the file with a secret, as a key for each algorithm it is long enough for.
@@ -102,7 +121,11 @@ func readSecret(o Options) ([]tenancy.PublicKey, error) {
 	if err := private(o.SecretFile, mode); err != nil {
 		return nil, err
 	}
-	return publicKeys(o.ID, bytes.TrimRight(data, " \t\r\n"), "")
+	keys, err := publicKeys(o.ID, bytes.TrimRight(data, " \t\r\n"), "")
+	if n := len(keys); n > 0 {
+		o.Log.Debug("a secret was read", "file", o.SecretFile, "up_to", keys[n-1].Algorithm)
+	}
+	return keys, err
 }
 
 // private refuses a file with a secret that everybody may read, or others may write.

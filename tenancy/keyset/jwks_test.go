@@ -10,8 +10,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/invoscope/invoscope/tenancy"
 )
 
 func TestJWKSFileOfEachAlgorithm(t *testing.T) {
@@ -214,5 +217,27 @@ func TestSkippedKeysOfAFileAreLogged(t *testing.T) {
 	}
 	if got := log.String(); strings.Count(got, "use is") != maxTold || !strings.Contains(got, "and 3 more") {
 		t.Errorf("logged %q", got)
+	}
+}
+
+func TestSame(t *testing.T) {
+	key, other := newPair(t, "ES256").key.Public(), newPair(t, "ES256").key.Public()
+	one := tenancy.PublicKey{ID: "a", Algorithm: "ES256", Key: key, Tenant: "acme"}
+	with := func(change func(*tenancy.PublicKey)) tenancy.PublicKey {
+		k := one
+		change(&k)
+		return k
+	}
+	for name, k := range map[string]tenancy.PublicKey{
+		"id":        with(func(k *tenancy.PublicKey) { k.ID = "b" }),
+		"algorithm": with(func(k *tenancy.PublicKey) { k.Algorithm = "" }),
+		"key":       with(func(k *tenancy.PublicKey) { k.Key = other }),
+		"type":      with(func(k *tenancy.PublicKey) { k.Key = []byte("secret") }),
+		"tenant":    with(func(k *tenancy.PublicKey) { k.Tenant = "globex" }),
+		"until":     with(func(k *tenancy.PublicKey) { k.Until = time.Unix(1, 0) }),
+	} {
+		if same(one, k) || same(k, one) || !same(k, k) {
+			t.Errorf("another %s makes no other key", name)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package keyset
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -61,6 +62,7 @@ func (s *Set) end() {
 func (s *Set) refresh(ctx context.Context) {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.Multiplier, retry.MaxInterval = firstRetry, 2, lastRetry
+	var failed error // the last time
 	for {
 		err := s.fetchOnce(ctx)
 		if ctx.Err() != nil {
@@ -69,10 +71,18 @@ func (s *Set) refresh(ctx context.Context) {
 		pause := s.opts.Refresh + time.Duration((rand.Float64()-0.5)/5*float64(s.opts.Refresh))
 		if err != nil {
 			pause = min(retry.NextBackOff(), pause)
-			s.log.Warn("fetching keys failed; those there are stay in force", "err", err, "have", s.count(), "pause", pause)
+			level := slog.LevelWarn
+			if failed != nil && failed.Error() == err.Error() {
+				level = slog.LevelDebug // as before
+			}
+			s.log.Log(ctx, level, "fetching keys failed; those there are stay in force", "err", err, "have", s.count(), "pause", pause)
 		} else {
 			retry.Reset()
+			if failed != nil {
+				s.log.Info("fetching keys works again", "have", s.count())
+			}
 		}
+		failed = err
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

@@ -2,11 +2,9 @@ package keyset
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,22 +81,41 @@ func TestLastGoodKeysStay(t *testing.T) {
 				w := watch(t, &provider{answer: answers(http.StatusOK, jwks(t, p.jwk(t, "p", nil)))}, Options{})
 				generation, fetched := w.Generation(), w.Status().Fetched
 				w.set(answer)
-				time.Sleep(24 * time.Hour)
+				time.Sleep(30 * time.Minute)
 				accepted(t, w.Set, p.token(t, "p"))
 				if s := w.Status(); w.Generation() != generation || s.Err == nil || !s.Fetched.Equal(fetched) {
 					t.Errorf("generation %d, was %d; status %+v", w.Generation(), generation, s)
 				}
-				if !strings.Contains(w.log.String(), "fetching keys failed") {
-					t.Errorf("logged %q", w.log)
+				if n := strings.Count(w.log.String(), "level=WARN"); n != 1 {
+					t.Errorf("%d warnings, want one:\n%s", n, w.log)
 				}
 				w.serves(jwks(t, p.jwk(t, "p", nil)))
 				time.Sleep(2 * time.Minute)
-				if err := w.Status().Err; err != nil {
-					t.Errorf("after it is back: %v", err)
+				if err := w.Status().Err; err != nil || !strings.Contains(w.log.String(), "works again") {
+					t.Errorf("after it is back: %v, %s", err, w.log)
 				}
 			})
 		})
 	}
+}
+
+// Each outage begins with short pauses.
+func TestOutageAfterAnOutage(t *testing.T) {
+	p := newPair(t, "ES256")
+	good := answers(http.StatusOK, jwks(t, p.jwk(t, "p", nil)))
+	bubble(t, func(t *testing.T) {
+		w := watch(t, &provider{answer: down}, Options{})
+		time.Sleep(time.Hour)
+		w.set(good)
+		time.Sleep(20 * time.Minute)
+		w.set(down)
+		w.Keys("unknown")
+		w.set(good)
+		time.Sleep(2 * time.Second)
+		if err := w.Status().Err; err != nil {
+			t.Errorf("two seconds after a failure: %v", err)
+		}
+	})
 }
 
 func TestRefreshEachInterval(t *testing.T) {
@@ -160,100 +177,6 @@ func TestGenerationChangesWhenAKeyDoes(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Strangers choose "kid" freely: however many they make up, and whatever they look
-// like, the provider is asked once and nothing else is.
-func TestStormOfUnknownKids(t *testing.T) {
-	p := newPair(t, "ES256")
-	bubble(t, func(t *testing.T) {
-		good := answers(http.StatusOK, jwks(t, p.jwk(t, "p", nil)))
-		w := watch(t, &provider{answer: good}, Options{})
-		w.set(func(r *http.Request) (*http.Response, error) {
-			time.Sleep(5 * time.Second)
-			return good(r)
-		})
-		var all sync.WaitGroup
-		var waiting atomic.Int32
-		for n := range 10_000 {
-			all.Go(func() {
-				waiting.Add(1)
-				if keys := w.Keys(fmt.Sprintf("../../%d?x=http://evil.example.com/\r\n\x00", n)); len(keys) != 0 {
-					t.Errorf("%d keys", len(keys))
-				}
-				waiting.Add(-1)
-			})
-		}
-		synctest.Wait()
-		if n := waiting.Load(); n == 0 || n > maxWaiting {
-			t.Errorf("%d requests wait, want at most %d", n, maxWaiting)
-		}
-		if d := took(func() { accepted(t, w.Set, p.token(t, "p")) }); d != 0 {
-			t.Errorf("a good token had to wait for %v", d)
-		}
-		if d := took(all.Wait); d > maxWait {
-			t.Errorf("some waited for %v", d)
-		}
-		time.Sleep(20 * time.Second)
-		w.Keys("one more")
-		for _, url := range w.urls {
-			if url != keysURL {
-				t.Errorf("asked for %q", url)
-			}
-		}
-		if w.requests() != 2 {
-			t.Errorf("%d requests, want the first and one more", w.requests())
-		}
-	})
-}
-
-func TestUnknownKidsForAnHour(t *testing.T) {
-	p := newPair(t, "ES256")
-	for name, answer := range map[string]func(*http.Request) (*http.Response, error){
-		"up": answers(http.StatusOK, jwks(t, p.jwk(t, "p", nil))), "down": down, "hanging": hangs,
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				w := watch(t, &provider{answer: answer}, Options{})
-				for start := time.Now(); time.Since(start) < time.Hour; time.Sleep(100 * time.Millisecond) {
-					w.Keys("unknown")
-				}
-				// Each 30 seconds because of the tokens, and each minute or so by itself.
-				if n := w.requests(); n > 120+120 {
-					t.Errorf("%d requests", n)
-				}
-			})
-		})
-	}
-}
-
-// A rotation is noticed although a stranger used up what a token may ask for.
-func TestRotationDuringAStorm(t *testing.T) {
-	a, b := newPair(t, "ES256"), newPair(t, "ES256")
-	bubble(t, func(t *testing.T) {
-		w := watch(t, &provider{answer: answers(http.StatusOK, jwks(t, a.jwk(t, "a", nil)))}, Options{})
-		w.Keys("unknown")
-		w.serves(jwks(t, b.jwk(t, "b", nil)))
-		refused(t, w.Set, b.token(t, "b"))
-		time.Sleep(askAgain)
-		accepted(t, w.Set, b.token(t, "b"))
-	})
-}
-
-// A token that names no key asks for none: no fetch would tell which is meant.
-func TestTokenWithoutAKidCausesNoFetch(t *testing.T) {
-	p := newPair(t, "ES256")
-	bubble(t, func(t *testing.T) {
-		keys := []jwk{p.jwk(t, "p", nil)}
-		for n := range maxTried {
-			keys = append(keys, p.jwk(t, fmt.Sprint(n), nil))
-		}
-		w := watch(t, &provider{answer: answers(http.StatusOK, jwks(t, keys...))}, Options{})
-		refused(t, w.Set, p.token(t, ""))
-		if w.requests() != 1 {
-			t.Errorf("%d requests", w.requests())
-		}
-	})
 }
 
 func TestEndLetsGoOfWhoWaits(t *testing.T) {
@@ -335,7 +258,11 @@ func TestAdopt(t *testing.T) {
 		if keys := old.Keys("p"); keys[0].Tenant != "acme" {
 			t.Errorf("the old set's key is now of tenant %q", keys[0].Tenant)
 		}
-		file := open(t, Options{File: write(t, p.pem(t))})
+		file := open(t, Options{File: write(t, p.pem(t)), Issuer: keysURL})
+		discovers := open(t, Options{Discovery: true, Issuer: keysURL})
+		if discovers.Adopt(file); len(discovers.match("")) != 0 {
+			t.Error("a set that is to discover its keys took those of a file")
+		}
 		file.Adopt(old.Set)
 		old.Adopt(file)
 		old.Adopt(nil)

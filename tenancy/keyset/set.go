@@ -43,7 +43,8 @@ type state struct {
 	generation uint64
 }
 
-// Keys returns the keys that may have signed a token with this "kid", 16 at most.
+// Keys returns the keys that may have signed a token with this "kid", 16 at most. Treat
+// them as read-only.
 //
 // The keys of a PEM or secret file match as [Options.File] says. Of a JSON Web Key Set
 // the keys with this "kid" match, several if they share it, in the set's order; if there
@@ -114,13 +115,16 @@ func (s *Set) put(keys []tenancy.PublicKey) {
 	s.state.Store(&state{keys: keys, byID: byID, generation: generation})
 }
 
-// Adopt takes the keys of old, if both fetch from the same place, so that a set that
-// replaces it needn't start with none. Call it before the set is used.
+// Adopt takes the keys of old, if it has any and both fetch from the same place, so that a
+// set that replaces it needn't start with none. Call it before the set is used.
 func (s *Set) Adopt(old *Set) {
 	if s.client == nil || old == nil || s.kind != old.kind || s.opts.JWKSURL != old.opts.JWKSURL || s.opts.Issuer != old.opts.Issuer {
 		return
 	}
 	had := old.state.Load()
+	if len(had.keys) == 0 {
+		return
+	}
 	s.state.Store(&state{generation: had.generation})
 	s.put(slices.Clone(had.keys))
 	old.mu.Lock()

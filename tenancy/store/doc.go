@@ -2,7 +2,7 @@
 // the tokens that were issued, and those that were revoked.
 //
 //	keys/signing.pem         the key that signs: PKCS#8 in PEM
-//	keys/retired/<kid>.pem   the public half of one that did, with Valid-Until
+//	keys/retired/<kid>.pem   the public half of one that did, and until when it is accepted
 //	tokens/<id>.json         a token that was issued; of an opaque one, its hash
 //	revocations.json         the tokens that are no longer accepted
 //	tenancy.lock             held while one of them is changed

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -41,11 +42,21 @@ func (s *Store) EnsureToken(path, tenant string) (bool, error) {
 			return false, err
 		}
 	}
+	// Before a token is made, and recorded, that can't be written down.
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithPermissions(0o600), renameio.WithExistingPermissions())
+	if err != nil {
+		return false, fmt.Errorf("write token file: %w", err)
+	}
+	defer f.Cleanup() //nolint:errcheck // nothing is left to clean up once it was replaced
 	token, _, err = s.Issue(tenancy.Grant{Tenant: tenant, Subject: OwnSubject, Scopes: scopes, Life: tenancy.DefaultLife}, JWT)
 	if err != nil {
 		return false, err
 	}
-	if err := renameio.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+	if _, err := f.WriteString(token + "\n"); err != nil {
+		return false, fmt.Errorf("write token file: %w", err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
 		return false, fmt.Errorf("write token file: %w", err)
 	}
 	return true, nil
@@ -56,19 +67,19 @@ func (s *Store) stillGood(token, tenant string, scopes []tenancy.Scope) (bool, e
 	if err != nil {
 		return false, err
 	}
-	revoked, err := s.loadRevocations()
+	revoked, err := s.Revocations()
 	if err != nil {
 		return false, err
 	}
-	id, err := tenancy.NewAuthenticator(tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(key.Keys())}}, s.now).
-		Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
+	policy := tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(key.Keys())}, Revocations: revoked}
+	id, err := tenancy.NewAuthenticator(policy, s.now).Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
 	if err != nil || id.Tenant != tenant || id.Expires.Sub(s.now()) < renewBefore {
-		return false, nil
+		return false, nil //nolint:nilerr // whatever is wrong with it, it isn't good
 	}
 	for _, scope := range scopes {
 		if !id.Allows(scope) {
 			return false, nil
 		}
 	}
-	return !slices.ContainsFunc(revoked, func(r Revocation) bool { return r.Names(id) }), nil
+	return true, nil
 }

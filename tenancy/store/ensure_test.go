@@ -25,8 +25,7 @@ func ensure(t *testing.T, s *Store, path, tenant string, wantNew bool) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := tenancy.NewAuthenticator(tenancy.Policy{Issuers: []tenancy.Issuer{tenancy.Own(signingKey(t, s).Keys())}}, s.now).
-		Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
+	id, err := authenticate(t, s, token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +100,10 @@ func TestEnsureTokenErrors(t *testing.T) {
 		}
 	}
 	wantEntries(t, dir)
+	// A daemon tries again whenever something changes, which a record would be.
+	if tokens := listed(t, s); len(tokens) != 0 {
+		t.Errorf("tokens that nobody has are listed: %v", tokens)
+	}
 }
 
 // What the operator revokes of the daemon is replaced, at once and in the same second.
@@ -143,20 +146,19 @@ func TestEnsureTokenAfterARotation(t *testing.T) {
 	}
 	ensure(t, s, path, "default", true)
 	ensure(t, s, path, "default", false)
-	if err := authenticate(t, s, before); err != nil {
+	if _, err := authenticate(t, s, before); err != nil {
 		t.Errorf("the old token: %v", err)
 	}
 	c.advance(24 * time.Hour)
-	if err := authenticate(t, s, before); tenancy.ReasonOf(err) != tenancy.BadSignature {
+	if _, err := authenticate(t, s, before); tenancy.ReasonOf(err) != tenancy.BadSignature {
 		t.Errorf("the old token after the date: %v, want a bad signature", err)
 	}
 }
 
 // authenticate judges a token by all that the store keeps.
-func authenticate(t *testing.T, s *Store, token string) error {
+func authenticate(t *testing.T, s *Store, token string) (tenancy.Identity, error) {
 	t.Helper()
-	_, err := tenancy.NewAuthenticator(policy(t, s), s.now).Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
-	return err
+	return tenancy.NewAuthenticator(policy(t, s), s.now).Authenticate(tenancy.Caller{Authorization: []string{"Bearer " + token}})
 }
 
 func policy(t *testing.T, s *Store) tenancy.Policy {

@@ -6,15 +6,19 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
 )
 
-// The PEM headers of key files. Dates are RFC 3339 in UTC.
+// The dates of a key are lines before its PEM block, such as "Created: 2026-11-23T12:00:00Z"
+// (RFC 3339, in UTC). They aren't headers within the block: RFC 7468, section 2, has none,
+// and OpenSSL doesn't read a key that has.
 const (
-	createdHeader = "Created"
-	untilHeader   = "Valid-Until"
+	createdLine = "Created"
+	untilLine   = "Valid-Until"
 )
 
 const (
@@ -36,9 +40,7 @@ func (k signing) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	block := pem.Block{Type: privateType, Headers: map[string]string{}, Bytes: der}
-	setTime(block.Headers, createdHeader, k.created)
-	return pem.EncodeToMemory(&block), nil
+	return append(dateLine(createdLine, k.created), pem.EncodeToMemory(&pem.Block{Type: privateType, Bytes: der})...), nil
 }
 
 func parseSigning(data []byte) (k signing, err error) {
@@ -46,7 +48,7 @@ func parseSigning(data []byte) (k signing, err error) {
 	if err != nil {
 		return k, err
 	}
-	if k.created, err = timeOf(block.Headers, createdHeader); err != nil {
+	if k.created, err = dateOf(data, createdLine); err != nil {
 		return k, err
 	}
 	k.key, err = tenancy.ParseKey(block.Bytes)
@@ -64,10 +66,8 @@ func (k retired) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	block := pem.Block{Type: publicType, Headers: map[string]string{}, Bytes: der}
-	setTime(block.Headers, createdHeader, k.created)
-	setTime(block.Headers, untilHeader, k.key.Until)
-	return pem.EncodeToMemory(&block), nil
+	return slices.Concat(dateLine(createdLine, k.created), dateLine(untilLine, k.key.Until),
+		pem.EncodeToMemory(&pem.Block{Type: publicType, Bytes: der})), nil
 }
 
 func parseRetired(data []byte) (k retired, err error) {
@@ -84,11 +84,11 @@ func parseRetired(data []byte) (k retired, err error) {
 		return k, fmt.Errorf("holds a %T, want an Ed25519 key", parsed)
 	}
 	k.key = tenancy.NewPublicKey(public)
-	if k.created, err = timeOf(block.Headers, createdHeader); err != nil {
+	if k.created, err = dateOf(data, createdLine); err != nil {
 		return k, err
 	}
-	if k.key.Until, err = timeOf(block.Headers, untilHeader); err == nil && k.key.Until.IsZero() {
-		err = errors.New("has no PEM header " + untilHeader)
+	if k.key.Until, err = dateOf(data, untilLine); err == nil && k.key.Until.IsZero() {
+		err = errors.New("has no line " + untilLine)
 	}
 	return k, err
 }
@@ -101,21 +101,28 @@ func onlyBlock(data []byte, want string) (*pem.Block, error) {
 	return block, nil
 }
 
-func setTime(headers map[string]string, name string, t time.Time) {
-	if !t.IsZero() {
-		headers[name] = t.UTC().Format(time.RFC3339)
+// dateLine returns nothing for a date that isn't known.
+func dateLine(name string, t time.Time) []byte {
+	if t.IsZero() {
+		return nil
 	}
+	return []byte(name + ": " + t.UTC().Format(time.RFC3339) + "\n")
 }
 
-// timeOf returns the zero time if there is no such header.
-func timeOf(headers map[string]string, name string) (time.Time, error) {
-	value, ok := headers[name]
-	if !ok {
-		return time.Time{}, nil
+// dateOf returns the date of the line with this name before the PEM block; the zero time
+// if there is none.
+func dateOf(data []byte, name string) (time.Time, error) {
+	before, _, _ := strings.Cut(string(data), "-----BEGIN ")
+	for line := range strings.Lines(before) {
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) != name {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, strings.TrimSpace(value))
+		if err != nil {
+			return time.Time{}, fmt.Errorf("the line %s has no RFC 3339 date", name)
+		}
+		return t, nil
 	}
-	t, err := time.Parse(time.RFC3339, value)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("PEM header %s is no RFC 3339 date", name)
-	}
-	return t, nil
+	return time.Time{}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/invoscope/invoscope/tenancy"
 )
@@ -76,8 +77,14 @@ func (s *Store) Revoked() ([]Revocation, error) { return s.loadRevocations() }
 // It is kept for as long as it may matter. That is known of a single token that was
 // issued here; others are kept until the date until, or for good if it is zero.
 func (s *Store) Revoke(r tenancy.Revocation, why string, until time.Time) (bool, error) {
-	if r == (tenancy.Revocation{}) {
+	if r.IsZero() {
 		return false, errors.New("revoke: it isn't said which tokens")
+	}
+	for _, text := range []string{r.TokenID, r.Subject, r.Issuer, r.Tenant, why} {
+		// JSON would keep another text, which hits another token.
+		if !utf8.ValidString(text) {
+			return false, fmt.Errorf("revoke: %q is not UTF-8", text)
+		}
 	}
 	added := false
 	err := s.locked(func() error {
@@ -124,7 +131,7 @@ func (s *Store) lastUse(r tenancy.Revocation) (time.Time, error) {
 }
 
 func (s *Store) writeRevocations(all []Revocation) error {
-	list := revocationList{Version: recordVersion, Revocations: make([]revocationEntry, len(all))}
+	list := revocationList{Version: fileVersion, Revocations: make([]revocationEntry, len(all))}
 	for i := range all {
 		list.Revocations[i] = entryOf(&all[i])
 	}
@@ -145,16 +152,13 @@ func (s *Store) loadRevocations() ([]Revocation, error) {
 		return nil, fmt.Errorf("load revocations: %w", err)
 	}
 	var list revocationList
-	if err := json.Unmarshal(data, &list); err != nil {
+	if err := decode(data, &list, &list.Version); err != nil {
 		return nil, fmt.Errorf("load revocations: %s: %w", path, err)
-	}
-	if list.Version != recordVersion {
-		return nil, fmt.Errorf("load revocations: %s has version %d; this program knows version %d", path, list.Version, recordVersion)
 	}
 	all := make([]Revocation, 0, len(list.Revocations))
 	for i := range list.Revocations {
 		r := list.Revocations[i].revocation()
-		if r.Revocation == (tenancy.Revocation{}) {
+		if r.IsZero() {
 			return nil, fmt.Errorf("load revocations: %s: the entry %d doesn't say which tokens", path, i)
 		}
 		if r.Until.IsZero() || s.now().Before(r.Until) {

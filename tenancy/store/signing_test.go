@@ -89,7 +89,7 @@ func TestSigningKeyRefuses(t *testing.T) {
 		"garbage":           {"not a key", "no PEM block"},
 		"public key":        {"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no PEM block"},
 		"broken":            {"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a PKCS#8"},
-		"bad date":          {"-----BEGIN PRIVATE KEY-----\nCreated: soon\n\nAAAA\n-----END PRIVATE KEY-----\n", "Created"},
+		"bad date":          {"Created: soon\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "Created"},
 		"another algorithm": {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), "want an Ed25519 key"},
 		"large":             {strings.Repeat("a", maxKeyFile+1), "larger than"},
 	}

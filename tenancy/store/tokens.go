@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,16 +53,13 @@ func (t *Token) Identity() tenancy.Identity {
 	case len(t.Tenants) > 0:
 		id.Reads = slices.Clone(t.Tenants)
 		if t.Tenant != "" && !slices.Contains(id.Reads, t.Tenant) {
-			id.Reads = append(id.Reads, t.Tenant)
+			id.Reads = slices.Insert(id.Reads, 0, t.Tenant)
 		}
 	}
 	return id
 }
 
 const (
-	// recordVersion is that of the files; others are refused.
-	recordVersion = 1
-
 	recordEnd = ".json"
 
 	// maxRecord is what is read of a token's file, in bytes: they have some 400, and
@@ -88,7 +84,7 @@ type record struct {
 
 func recordOf(t *Token) record {
 	return record{
-		Version: recordVersion, ID: t.ID, Kind: t.Kind, KeyID: t.KeyID, Tenant: t.Tenant, Tenants: t.Tenants,
+		Version: fileVersion, ID: t.ID, Kind: t.Kind, KeyID: t.KeyID, Tenant: t.Tenant, Tenants: t.Tenants,
 		Subject: t.Subject, Scopes: t.Scopes, Issued: t.Issued.UTC(), Expires: t.Expires.UTC(),
 	}
 }
@@ -113,8 +109,6 @@ func (r *record) hash() (sum [sha256.Size]byte, err error) {
 // changed by hand must not open more than a token can.
 func (r *record) validate(name string) error {
 	switch {
-	case r.Version != recordVersion:
-		return fmt.Errorf("has version %d; this program knows version %d", r.Version, recordVersion)
 	case r.ID != name || !validID(name):
 		return errors.New("holds a token with another id than its name")
 	case r.Kind != JWT && r.Kind != API:
@@ -205,6 +199,9 @@ func (s *Store) APIToken(token string) (Token, error) {
 	if err != nil {
 		return Token{}, fmt.Errorf("look up token: %w", err)
 	}
+	if r.Kind != API {
+		return Token{}, fmt.Errorf("look up token: %w", fs.ErrNotExist)
+	}
 	want, err := r.hash()
 	if err != nil {
 		return Token{}, fmt.Errorf("look up token: %s: %w", s.recordFile(id), err)
@@ -237,7 +234,7 @@ func (s *Store) loadRecords() (map[string]cachedRecord, error) {
 		if !isRecord || strings.HasPrefix(name, ".") {
 			continue
 		}
-		info, err := e.Info()
+		info, err := os.Stat(s.recordFile(name)) // of what a link leads to
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // swept since
 		} else if err != nil {
@@ -270,8 +267,8 @@ func (s *Store) loadRecord(id string) (*record, error) {
 		return nil, err
 	}
 	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("%s: not a token's record: %w", path, err)
+	if err := decode(data, &r, &r.Version); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := r.validate(id); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

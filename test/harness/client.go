@@ -27,6 +27,17 @@ const queryLimit = 30 * time.Second
 type Client struct {
 	URL       string // "http://HOST:PORT" of the public port
 	TokenFile string
+	// CAFile is PEM: who vouches for the daemon's certificate; empty without TLS.
+	CAFile string
+}
+
+// environ is our own environment with what logcli reads of it.
+func (c Client) environ() []string {
+	env := append(os.Environ(), "LOKI_ADDR="+c.URL, "LOKI_BEARER_TOKEN_FILE="+c.TokenFile)
+	if c.CAFile != "" {
+		env = append(env, "LOKI_CA_CERT_PATH="+c.CAFile)
+	}
+	return env
 }
 
 // Token reads the token.
@@ -45,7 +56,7 @@ func (c Client) Logcli(t testing.TB, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), queryLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Binary(t, "logcli"), args...)
-	cmd.Env = append(os.Environ(), "LOKI_ADDR="+c.URL, "LOKI_BEARER_TOKEN_FILE="+c.TokenFile)
+	cmd.Env = c.environ()
 	out, err := run(cmd)
 	if err != nil {
 		return "", fmt.Errorf("logcli %s: %w", strings.Join(args, " "), err)
@@ -70,6 +81,9 @@ func (c Client) LogLines(t testing.TB, query string) ([]string, error) {
 func (c Client) Ship(t testing.TB, labels ...string) *exec.Cmd {
 	t.Helper()
 	args := []string{"ship", "--url", c.URL, "--token-file", c.TokenFile, "--state-dir", t.TempDir(), "--file", "-"}
+	if c.CAFile != "" {
+		args = append(args, "--ca-file", c.CAFile)
+	}
 	for _, label := range labels {
 		args = append(args, "--label", label)
 	}

@@ -7,11 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/invoscope/invoscope/relay/queue"
 )
 
 // admin is what operators see; it asks for no token and is on loopback unless
@@ -120,10 +123,30 @@ func (a *App) keyHealth() []health {
 	return all
 }
 
+// queueHealth tells of the queues. One that takes no more is as it should be when an
+// engine is away for long, and no reason to be sent no queries.
 func (a *App) queueHealth() []health {
-	return []health{{name: "queue logs"}, {name: "queue traces"}}
+	var all []health
+	for name, q := range map[string]*queue.Queue{"logs": a.logs, "traces": a.traces} {
+		s := q.Status()
+		h := health{name: "queue " + name, err: s.Full, note: fmt.Sprintf("%d bytes", s.Bytes)}
+		if s.Oldest > 0 {
+			h.note += fmt.Sprintf(", the oldest has waited %s", s.Oldest.Round(time.Second))
+		}
+		all = append(all, h)
+	}
+	slices.SortFunc(all, func(a, b health) int { return strings.Compare(a.name, b.name) })
+	return all
 }
 
-func (a *App) indexHealth(context.Context) health { return health{name: "index"} }
+// indexTimeout bounds the look at the index's store.
+const indexTimeout = 2 * time.Second
+
+func (a *App) indexHealth(ctx context.Context) health {
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
+	_, err := a.index.Since(ctx, a.info.Tenant)
+	return health{name: "index", err: err}
+}
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"io/fs"
@@ -25,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // remote is a Loki and a Tempo in one: enough to be ready and to be asked.
-func remote(t *testing.T) (url string, up *atomic.Bool) {
+func remote(t testing.TB) (url string, up *atomic.Bool) {
 	t.Helper()
 	up = new(atomic.Bool)
 	up.Store(true)
@@ -55,7 +57,7 @@ func testConfig(t *testing.T, dir, engines string) config.Config {
 	t.Helper()
 	c := config.Default()
 	c.DataDir = dir
-	c.Listen = config.Listen{HTTP: "127.0.0.1:0", OTLPGRPC: "127.0.0.1:0", OTLPHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	c.Listen = config.Listen{HTTP: "127.0.0.1:0", OTLPGRPC: "127.0.0.1:0", OTLPHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", MaxConnections: c.Listen.MaxConnections}
 	c.Engines.Loki.URL, c.Engines.Tempo.URL, c.Engines.Tempo.OTLP = engines, engines, engines
 	return c
 }
@@ -80,7 +82,10 @@ func startDaemon(t *testing.T, c config.Config) (info runinfo.Info, stop func() 
 	return info, func() error { cancel(); return <-ended }
 }
 
-func get(t *testing.T, url, token string) (int, string) {
+// testRoots are whom get believes; nil: the system's.
+var testRoots *x509.CertPool
+
+func get(t testing.TB, url, token string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -89,7 +94,7 @@ func get(t *testing.T, url, token string) (int, string) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: testRoots}}}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

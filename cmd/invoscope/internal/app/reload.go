@@ -15,6 +15,9 @@ import (
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/filewatch"
 )
 
+// asked is the reason of a reload that somebody has asked for.
+const asked = "asked for"
+
 const (
 	// retryReload is how soon a reload that failed is tried again, whether a file has
 	// changed or not: what went wrong may have been none of theirs.
@@ -38,6 +41,7 @@ type reloads struct {
 	running context.Context // of the sets of keys; nil before the daemon runs
 	mu      sync.Mutex      // held during a reload
 	current snapshot        // what is in force; only changed with mu
+	told    *told           // nil if the engines may not know; only with mu
 	state   atomic.Pointer[reloadState]
 	metrics reloadMetrics
 }
@@ -117,7 +121,7 @@ func (a *App) keepCurrent(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-a.asked:
-			a.reload("asked for")
+			a.reload(asked)
 			a.reopenAudit()
 		case <-retry.C:
 			if a.state.Load().err != nil {
@@ -143,7 +147,7 @@ func (a *App) keepCurrent(ctx context.Context) error {
 func (a *App) reload(why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	next, restart, err := a.readAgain()
+	next, restart, err := a.readAgain(why == asked)
 	if err == nil {
 		err = a.putInForce(next)
 	}
@@ -170,8 +174,8 @@ func (a *App) reload(why string) {
 }
 
 // readAgain reads everything. It looks at each file before it reads it, so that none
-// can change unnoticed meanwhile.
-func (a *App) readAgain() (next snapshot, restart []string, err error) {
+// can change unnoticed meanwhile. What has not changed is kept, unless whole is set.
+func (a *App) readAgain(whole bool) (next snapshot, restart []string, err error) {
 	files := filewatch.Look(a.watched.Load().Paths()...)
 	defer func() { a.watched.Store(&files) }()
 	c := a.started
@@ -183,7 +187,11 @@ func (a *App) readAgain() (next snapshot, restart []string, err error) {
 	restart = restartFor(a.started, c)
 	c = apply(a.cfg, c)
 	files = a.look(files, c).Only(append(a.files(c), a.source...)...)
-	next, err = a.read(c, a.current)
+	before := a.current
+	if whole {
+		before.read = filewatch.Files{}
+	}
+	next, err = a.read(c, before)
 	return next, restart, err
 }
 
@@ -192,7 +200,7 @@ func (a *App) readAgain() (next snapshot, restart []string, err error) {
 // tokens need them, and those of before end when no request asks them any more.
 func (a *App) putInForce(next snapshot) error {
 	a.roster.Name(next.tenants...)
-	if err := a.overrideEngines(next.limits, a.roster.Tenants()); err != nil {
+	if err := a.tell(next); err != nil {
 		a.roster.Name(a.current.tenants...)
 		return err
 	}
@@ -234,9 +242,29 @@ func (a *App) renew() {
 func (a *App) tellEngines() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.overrideEngines(a.current.limits, a.roster.Tenants()); err != nil {
+	if err := a.tell(a.current); err != nil {
 		a.log.Error("the engines were not told of new tenants", "err", err)
 	}
+}
+
+// tell tells the engines of the tenants' limits, unless they know.
+func (a *App) tell(s snapshot) error {
+	tenants := a.roster.Tenants()
+	if a.told != nil && a.told.tenants == len(tenants) && a.told.limits.Same(s.read) {
+		return nil
+	}
+	a.told = nil
+	if err := a.overrideEngines(s.limits, tenants); err != nil {
+		return err
+	}
+	a.told = &told{s.read, len(tenants)}
+	return nil
+}
+
+// told is what the engines know: the limits of a file, and of how many tenants.
+type told struct {
+	limits  filewatch.Files
+	tenants int
 }
 
 func (a *App) reopenAudit() {

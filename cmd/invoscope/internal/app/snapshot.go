@@ -23,8 +23,9 @@ type snapshot struct {
 	policy  tenancy.Policy
 	sets    []*runningSet // of the policy, but for our own keys
 	limits  limits.Set
-	tenants []string    // that somebody has named
-	tls     *tls.Config // nil without TLS
+	read    filewatch.Files // what limits were read from, as it was before
+	tenants []string        // that somebody has named
+	tls     *tls.Config     // nil without TLS
 }
 
 // reader reads snapshots.
@@ -50,7 +51,12 @@ func (r reader) read(c config.Config, before snapshot) (snapshot, error) {
 	next := snapshot{cfg: c}
 	var errs [4]error
 	next.policy, next.sets, errs[0] = r.readPolicy(c, before.sets)
-	next.limits, errs[1] = config.LoadTenants(c.Tenancy.TenantsFile, c)
+	if before.hasLimits(c) {
+		next.limits, next.read = before.limits, before.read
+	} else {
+		next.read = filewatch.Look(c.Tenancy.TenantsFile)
+		next.limits, errs[1] = config.LoadTenants(c.Tenancy.TenantsFile, c)
+	}
 	next.tls, errs[2] = readTLS(c.Listen.TLS)
 	if errors.Join(errs[:]...) == nil {
 		errs[3] = next.policy.Validate()
@@ -124,6 +130,13 @@ func apply(started, c config.Config) config.Config {
 		next.Listen.TLS = c.Listen.TLS
 	}
 	return next
+}
+
+// hasLimits reports whether its limits are those of a configuration, so that a file of
+// many tenants needn't be read for every token that is revoked.
+func (s snapshot) hasLimits(c config.Config) bool {
+	paths := s.read.Paths()
+	return len(paths) == 1 && paths[0] == c.Tenancy.TenantsFile && s.cfg.Ingest.MaxRequestBytes == c.Ingest.MaxRequestBytes && len(s.read.Changed()) == 0
 }
 
 // has reports whether a set of keys is one of the snapshot's.

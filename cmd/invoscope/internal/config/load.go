@@ -85,11 +85,10 @@ var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
 // syntaxProblem takes the line out of the library's message; it knows no column.
 func syntaxProblem(err error) Problem {
-	p := Problem{Message: err.Error()}
-	if m := yamlLine.FindStringSubmatch(p.Message); m != nil {
+	p := Problem{Line: 1, Column: 1, Message: strings.TrimPrefix(err.Error(), "yaml: ")} // the first line it doesn't name
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		p.Line, _ = strconv.Atoi(m[1])
-		p.Column = 1
-		p.Message = p.Message[len(m[0]):]
+		p.Message = err.Error()[len(m[0]):]
 	}
 	return p
 }

@@ -61,6 +61,9 @@ func (f Files) Changed() []string {
 	return Look(f.Paths()...).differ(f)
 }
 
+// Same reports whether f and g are of the same paths, as they were at the same time.
+func (f Files) Same(g Files) bool { return maps.Equal(f.stamps, g.stamps) }
+
 // differ returns the paths of f that are otherwise in g.
 func (f Files) differ(g Files) []string {
 	var paths []string

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/trust"
 )
 
 // DefaultURL is where a daemon with default settings listens.
@@ -28,6 +30,7 @@ var errInterrupted = errors.New("interrupted")
 type Options struct {
 	URL           string            // of the relay, without the path of the push endpoint
 	TokenFile     string            // holds the bearer token; empty sends none
+	Trust         trust.Options     // whom to believe to be the relay
 	TokenOptional bool              // TokenFile may be missing, and may appear later
 	Labels        map[string]string // of all streams, before those that are found out
 	Files         []string          // paths and glob patterns to follow
@@ -199,10 +202,10 @@ func newPusher(o Options) (*pusher, error) {
 	}
 	t := token{path: o.TokenFile, optional: o.TokenOptional}
 	_, tokenErr := t.load()
-	if err := errors.Join(urlErr, tokenErr); err != nil {
+	transport, trustErr := trust.Transport(o.Trust)
+	if err := errors.Join(urlErr, tokenErr, trustErr); err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
 	return &pusher{
 		url:   strings.TrimSuffix(base.String(), "/") + pushPath,
 		token: t,
