@@ -55,6 +55,25 @@ retention there) under the time at which they came, where a search for their own
 doesn't look. Raise it, or turn lookups off.
 `
 
+// severalDocumented is the part on relay/federation.go. TestOneTokenReadsSeveralTenants
+// looks that it is so.
+const severalDocumented = `
+## Several tenants
+
+A token that reads several tenants, at most 64 at once, gets one answer for all of them, in which
+Loki adds the label ` + "`__tenant_id__`" + `. Their searches aren't narrowed. The invocation API wants
+one of them, ` + "`?tenant=`" + `. Some endpoints of Loki 3.7.8 and Tempo 2.9.0 don't take several:
+
+| endpoint | answers |
+|---|---|
+| ` + "`/loki/api/v1/tail`" + ` | 400 ` + "`multiple org IDs present`" + ` |
+| ` + "`/loki/api/v1/drilldown-limits`" + ` | 401 ` + "`multiple org IDs present`" + ` |
+| ` + "`/api/metrics/summary`" + ` | 400 ` + "`multi-tenant query unsupported`" + ` |
+
+An engine that you run yourself needs ` + "`querier.multi_tenant_queries_enabled`" + ` (Loki) or
+` + "`query_frontend.multi_tenant_queries_enabled`" + ` (Tempo, where it is the default).
+`
+
 // TestEndpointsAreDocumented keeps docs/endpoints.md what the table says.
 func TestEndpointsAreDocumented(t *testing.T) {
 	var b strings.Builder
@@ -79,6 +98,7 @@ The OTLP/HTTP port serves the rows marked OTLP, the OTLP/gRPC port the two
 		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", strings.ReplaceAll(r.Methods, " ", ", "), r.Pattern, scope, note)
 	}
 	b.WriteString(lookupsDocumented)
+	b.WriteString(severalDocumented)
 	file := filepath.Join("..", "docs", "endpoints.md")
 	if *update {
 		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/invoscope/invoscope/relay/engine"
+	"github.com/invoscope/invoscope/relay/engine/enginetest"
 )
 
 // ask returns the status and the body of an engine's answer to a tenant.
@@ -114,6 +115,39 @@ func TestTempoTakesOverridesAsItRuns(t *testing.T) {
 	wantAnswer(t, e, "acme", search(2*time.Hour), http.StatusOK, "")
 	if now, _ := e.Incarnation(); now != life {
 		t.Errorf("Tempo was started again: life %d, then %d", life, now)
+	}
+}
+
+// TestTempoKeepsAndForgetsByTenant looks that blocks are given up by the retention of
+// their tenant, and by that alone: their spans ended five days ago.
+func TestTempoKeepsAndForgetsByTenant(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tempo")
+	e, _ := run(t, "tempo", dir)
+	tenants := []string{"long", "plain", "short"}
+	for _, tenant := range tenants {
+		if err := e.Push(t.Context(), tenant, enginetest.TraceRequest(t, time.Now().Add(-5*24*time.Hour), "old")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocks := func(tenant, file string) error {
+		found, err := filepath.Glob(filepath.Join(dir, "blocks", tenant, "*", file))
+		if err == nil && len(found) == 0 {
+			err = fmt.Errorf("%s has no %s", tenant, file)
+		}
+		return err
+	}
+	for _, tenant := range tenants {
+		wantAnswer(t, e, tenant, "/flush?tenant="+tenant, http.StatusNoContent, "")
+		until(t, func(context.Context) error { return blocks(tenant, "meta.json") })
+	}
+	if err := e.SetOverrides(map[string]engine.TenantLimits{"short": {Retention: 24 * time.Hour}, "long": {Retention: 90 * 24 * time.Hour}}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func(context.Context) error { return blocks("short", "meta.compacted.json") })
+	for _, tenant := range []string{"long", "plain"} {
+		if err := blocks(tenant, "meta.json"); err != nil {
+			t.Error("what was to be kept is gone:", err)
+		}
 	}
 }
 
