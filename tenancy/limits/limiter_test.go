@@ -28,6 +28,14 @@ func refusal(t *testing.T, err error) *Exceeded {
 	return e
 }
 
+// refused fails unless a tenant was told something.
+func refused(t *testing.T, err error) {
+	t.Helper()
+	if refusal(t, err) == nil {
+		t.Fatal("refused without a word")
+	}
+}
+
 // sleep lets the bubble's time pass; in it that takes none.
 func sleep(d time.Duration) { <-time.After(d) }
 
@@ -58,7 +66,7 @@ func TestIngestIsRefusedUntilThereIsRoom(t *testing.T) {
 					t.Error("another tenant was refused:", err)
 				}
 				sleep(e.RetryAfter - time.Nanosecond)
-				refusal(t, l.Ingest("acme", c.bytes, c.spans))
+				refused(t, l.Ingest("acme", c.bytes, c.spans))
 				sleep(time.Nanosecond)
 				if err := l.Ingest("acme", c.bytes, c.spans); err != nil {
 					t.Error("it was told to come now:", err)
@@ -76,7 +84,7 @@ func TestRefusedCostsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 {
-			refusal(t, l.Ingest("acme", 50, 1))
+			refused(t, l.Ingest("acme", 50, 1))
 		}
 		if err := l.Ingest("acme", 90, 0); err != nil {
 			t.Error("refused requests took bytes:", err)
@@ -123,7 +131,7 @@ func TestSwapKeepsWhatStays(t *testing.T) {
 		if e := refusal(t, l.Ingest("acme", 1, 0)); e.RetryAfter != 10*time.Millisecond {
 			t.Error("the bucket is another one:", e)
 		}
-		refusal(t, second(l.Tail("acme")))
+		refused(t, second(l.Tail("acme")))
 		faster := before
 		faster.IngestBytesPerSecond = 1000
 		l.Swap(Set{Defaults: faster})
@@ -171,7 +179,7 @@ func TestQueriesAtATime(t *testing.T) {
 			if _, err := begin(l); err != nil {
 				t.Error("there is room again:", err)
 			}
-			refusal(t, second(begin(l)))
+			refused(t, second(begin(l)))
 		})
 	}
 }
@@ -253,8 +261,8 @@ func TestIdleTenantsAreForgotten(t *testing.T) {
 		if n := l.accounts(); n != 2 {
 			t.Errorf("%d accounts after a minute, want those who owe or tail", n)
 		}
-		refusal(t, l.Ingest("owing", 3600, 0))
-		refusal(t, second(l.Tail("tailing")))
+		refused(t, l.Ingest("owing", 3600, 0))
+		refused(t, second(l.Tail("tailing")))
 		end()
 		sleep(time.Hour)
 		if err := l.Ingest("someone", 1, 0); err != nil {
