@@ -67,8 +67,8 @@ func TestLokiTakesOverridesAsItRuns(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, e, "acme", lokiRange(51, time.Minute), answer{http.StatusBadRequest, tooMany+", limit > max_entries_limit_per_query (51 > 50)"})
-	wantAnswer(t, e, "acme", lokiRange(50, 2*time.Hour), answer{http.StatusBadRequest, tooLong+" (query length: 2h0m0s, limit: 1h)"})
+	wantAnswer(t, e, "acme", lokiRange(51, time.Minute), answer{http.StatusBadRequest, tooMany + ", limit > max_entries_limit_per_query (51 > 50)"})
+	wantAnswer(t, e, "acme", lokiRange(50, 2*time.Hour), answer{http.StatusBadRequest, tooLong + " (query length: 2h0m0s, limit: 1h)"})
 	wantAnswer(t, e, "acme", lokiRange(50, time.Hour), answer{http.StatusOK, ""})
 	wantAnswer(t, e, "more", lokiRange(6000, 2*time.Hour), answer{http.StatusOK, ""})
 	wantAnswer(t, e, "other", lokiRange(5001, time.Minute), answer{http.StatusBadRequest, tooMany})
