@@ -49,6 +49,7 @@ func DataSources(o Options) ([]byte, error) {
 func loki(o Options) dataSource {
 	return newDataSource(o, "loki", "Loki", lokiData{
 		HeaderName: headerName,
+		WithCACert: o.CACert != "",
 		DerivedFields: []derivedField{{
 			Name:          fieldName,
 			MatcherType:   "regex",
@@ -66,6 +67,7 @@ func tempo(o Options) dataSource {
 	stream := !o.hasPath()
 	return newDataSource(o, "tempo", "Tempo", tempoData{
 		HeaderName: headerName,
+		WithCACert: o.CACert != "",
 		TracesToLogs: tracesToLogs{
 			DataSourceUID:      uid(o.Tenant, "loki"),
 			SpanStartTimeShift: "-" + logsShift,
@@ -88,7 +90,7 @@ func newDataSource(o Options, kind, title string, data any) dataSource {
 		Access:     "proxy",
 		URL:        literal(o.URL),
 		JSONData:   data,
-		SecureData: secureData{HeaderValue: o.authorization()},
+		SecureData: secureData{HeaderValue: o.authorization(), CACert: literal(o.CACert)},
 	}
 }
 

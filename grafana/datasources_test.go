@@ -23,7 +23,9 @@ func TestDataSourcesGolden(t *testing.T) {
 	withEnv := options()
 	withEnv.Token, withEnv.TokenEnv = "", "INVOSCOPE_TOKEN"
 	withEnv.URL, withEnv.Tenant = "https://obs.example.com/invoscope", "payments-production-eu-west-1"
-	for name, o := range map[string]Options{"token.yaml": options(), "token-env.yaml": withEnv} {
+	withCA := options()
+	withCA.URL, withCA.CACert = "https://127.0.0.1:3100", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+	for name, o := range map[string]Options{"token.yaml": options(), "token-env.yaml": withEnv, "token-ca.yaml": withCA} {
 		t.Run(name, func(t *testing.T) {
 			got, err := DataSources(o)
 			if err != nil {

@@ -34,10 +34,13 @@ type dataSource struct {
 type secureData struct {
 	// HeaderValue is already escaped: it may refer to a variable.
 	HeaderValue string `yaml:"httpHeaderValue1"`
+	// CACert is PEM: who vouches for the URL's server.
+	CACert literal `yaml:"tlsCACert,omitempty"`
 }
 
 type lokiData struct {
 	HeaderName    literal        `yaml:"httpHeaderName1"`
+	WithCACert    bool           `yaml:"tlsAuthWithCACert,omitempty"`
 	DerivedFields []derivedField `yaml:"derivedFields"`
 }
 
@@ -53,6 +56,7 @@ type derivedField struct {
 
 type tempoData struct {
 	HeaderName   literal      `yaml:"httpHeaderName1"`
+	WithCACert   bool         `yaml:"tlsAuthWithCACert,omitempty"`
 	TracesToLogs tracesToLogs `yaml:"tracesToLogsV2"`
 	NodeGraph    nodeGraph    `yaml:"nodeGraph"`
 	SpanBar      spanBar      `yaml:"spanBar"`

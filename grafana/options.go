@@ -1,6 +1,7 @@
 package grafana
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -28,10 +29,14 @@ type Options struct {
 	// TokenEnv is written instead of a token: the name of an environment
 	// variable of the Grafana server that holds it. Give one of the two.
 	TokenEnv string
+
+	// CACert is PEM: who vouches for the certificate of the URL's server, if Grafana's
+	// system doesn't know. It is no secret.
+	CACert string
 }
 
 func (o Options) validate() error {
-	return errors.Join(validURL(o.URL), o.validTenant(), o.validToken())
+	return errors.Join(validURL(o.URL), o.validTenant(), o.validToken(), o.validCACert())
 }
 
 func validURL(raw string) error {
@@ -69,6 +74,16 @@ func (o Options) validToken() error {
 		return errors.New("token has characters that a header can't carry")
 	case o.TokenEnv != "" && !envNamePattern.MatchString(o.TokenEnv):
 		return fmt.Errorf("%q is not the name of an environment variable", o.TokenEnv)
+	}
+	return nil
+}
+
+func (o Options) validCACert() error {
+	if o.CACert == "" {
+		return nil
+	}
+	if block, _ := pem.Decode([]byte(o.CACert)); block == nil || block.Type != "CERTIFICATE" {
+		return errors.New("the authority's file holds no certificate in PEM")
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (r *Relay) logRefusal(ctx context.Context, route string, id tenancy.Identit
 	case fault.Unauthenticated:
 		level = slog.LevelDebug
 	}
-	if id.Tenant == "" && level < slog.LevelError {
+	if id.Issuer == "" && id.Tenant == "" && level < slog.LevelError {
 		level = slog.LevelDebug
 	}
 	r.opts.Log.Log(ctx, level, "request refused", "route", route, "tenant", id.Tenant, "err", err)

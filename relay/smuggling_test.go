@@ -99,7 +99,7 @@ func TestSmuggling(t *testing.T) {
 		"chunks with an extension":        {postQuery + asAcme + form + "Transfer-Encoding: chunked\r\n\r\n7;x=\"\n\"\r\nquery=1\r\n0\r\n\r\n", nil, nil},
 		"chunks with a plain extension":   {postQuery + asAcme + form + "Transfer-Encoding: chunked\r\n\r\n7;x=y\r\nquery=1\r\n0\r\n\r\n", []int{200}, one},
 		"a chunk that is longer":          {postQuery + asAcme + "Transfer-Encoding: chunked\r\n\r\n3\r\nquery=1\r\n0\r\n\r\n", nil, nil},
-		"chunks in HTTP/1.0":              {"POST /loki/api/v1/query HTTP/1.0\r\n" + asAcme + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nquery=1\r\n0\r\n\r\n" + smuggled, nil, nil},
+		"chunks in HTTP/1.0":              {"POST /loki/api/v1/query HTTP/1.0\r\n" + asAcme + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nquery=1\r\n0\r\n\r\n" + smuggled, []int{200, 400}, []string{"POST /loki/api/v1/query [acme] 0"}},
 		"bare line feeds":                 {strings.ReplaceAll("GET /loki/api/v1/query HTTP/1.1\r\n"+asAcme+"\r\n", "\r\n", "\n"), []int{200}, get},
 		"bare line feeds among chunks":    {postQuery + asAcme + "Transfer-Encoding: chunked\r\n\r\n7\nquery=1\n0\n\n", nil, nil},
 		"a bare carriage return":          {"GET /loki/api/v1/query HTTP/1.1\r\nX-A: b\rX-Scope-OrgID: globex\r\n" + asAcme + "\r\n", []int{400}, nil},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/runinfo"
@@ -24,6 +25,7 @@ type grafanaProvisionCmd struct {
 	URL       string `name:"url" placeholder:"URL" help:"Where Grafana reaches Invoscope (default: where the daemon listens)."`
 	Tenant    string `placeholder:"NAME" help:"Tenant in the names of the data sources (default: the token's)."`
 	TokenFile string `xor:"token" placeholder:"FILE" help:"File with the token to put into the output (default: the daemon's own)."`
+	CAFile    string `name:"ca-file" env:"INVOSCOPE_CA_FILE" placeholder:"FILE" help:"PEM: who vouches for Invoscope's certificate, if Grafana's system doesn't know."`
 	TokenEnv  string `xor:"token" placeholder:"NAME" help:"Environment variable of the Grafana server that holds the token; the output then contains no secret."`
 }
 
@@ -49,6 +51,13 @@ func (c *grafanaProvisionCmd) options() (grafana.Options, error) {
 		return grafana.Options{}, err
 	}
 	o := grafana.Options{URL: cmp.Or(c.URL, run.HTTP), TokenEnv: c.TokenEnv}
+	if c.CAFile != "" {
+		authority, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return grafana.Options{}, fmt.Errorf("read the authority: %w", err)
+		}
+		o.CACert = string(authority)
+	}
 	if c.TokenEnv != "" {
 		o.Tenant = cmp.Or(c.Tenant, run.Tenant)
 		return o, nil

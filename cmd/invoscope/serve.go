@@ -117,7 +117,7 @@ func printWelcome(w io.Writer, info runinfo.Info) {
   OTLP     %[2]s (gRPC), %[3]s (HTTP)
   tenant   %[4]s
   token    %[8]s
-
+%[9]s
 Send the traces and logs of a Restate server:
 
   export RESTATE_TRACING_ENDPOINT=otlp+%[3]s/v1/traces RESTATE_TRACING_HEADERS__AUTHORIZATION="Bearer $(cat %[5]s)" RESTATE_LOG_FORMAT=json RESTATE_LOG_FILTER=info,restate=debug
@@ -131,7 +131,17 @@ Provision Grafana:
 
   %[6]s grafana provision --url %[1]s --token-file %[5]s > invoscope.yaml  # into Grafana's provisioning/datasources
 
-`, info.HTTP, info.OTLPGRPC, info.OTLPHTTP, info.Tenant, quote(info.TokenFile), quote(self), quote(logcli), info.TokenFile)
+`, info.HTTP, info.OTLPGRPC, info.OTLPHTTP, info.Tenant, quote(info.TokenFile), quote(self), quote(logcli), info.TokenFile, certificateNote(info))
+}
+
+// certificateNote says what clients need to know of the certificate, if there is one.
+func certificateNote(info runinfo.Info) string {
+	if info.CertFile == "" {
+		return ""
+	}
+	return fmt.Sprintf(`  TLS      by %s; clients that don't know its authority are told by
+           --ca-file (invoscope), LOKI_CA_CERT_PATH (logcli), SSL_CERT_FILE (Restate)
+`, info.CertFile)
 }
 
 func exists(path string) bool {
