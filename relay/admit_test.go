@@ -10,10 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/grafana/tempo/pkg/tempopb"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -108,6 +111,37 @@ func TestQueriesAreRefusedOverTheirRate(t *testing.T) {
 			t.Error("refused with room for one")
 		}
 	})
+}
+
+// A client of the streaming API is told what an exporter is.
+func TestCallsAreRefusedOverTheirRate(t *testing.T) {
+	f, _ := limitedFixture(t, limits.Set{Defaults: limits.Limits{QueriesPerSecond: 1}}, func(o *Options) { o.Index = nil })
+	if _, err := f.relay.limits.Query("acme"); err != nil {
+		t.Fatal(err)
+	}
+	client := tempopb.NewStreamingQuerierClient(dialGRPC(t, f.publicPort(t)))
+	call, err := client.Search(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer good"), &tempopb.SearchRequest{Query: "{}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = call.Recv()
+	s := status.Convert(err)
+	if s.Code() != codes.ResourceExhausted || s.Message() != "the tenant's limit is reached: 1 queries per second" || len(s.Details()) != 1 {
+		t.Fatalf("%v %v", err, s.Details())
+	}
+	if info, ok := s.Details()[0].(*errdetails.RetryInfo); !ok || info.GetRetryDelay().AsDuration() <= 0 || info.GetRetryDelay().AsDuration() > time.Second {
+		t.Errorf("%v", s.Details())
+	}
+}
+
+func dialGRPC(t *testing.T, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // the test is over
+	return conn
 }
 
 // A query counts for as long as it is answered, and a tail until it ends; the two

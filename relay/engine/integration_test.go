@@ -219,7 +219,13 @@ func find(t *testing.T, e engine.Engine, name, tenant, record string) {
 // until calls check until it returns nil.
 func until(t *testing.T, check func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	untilAfter(t, time.Minute, check)
+}
+
+// untilAfter is until for what may take long.
+func untilAfter(t *testing.T, patience time.Duration, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -28,13 +28,19 @@ func ask(ctx context.Context, e engine.Engine, tenant, target string) (int, stri
 	return resp.StatusCode, string(body), err
 }
 
-// wantAnswer waits for an answer with a status and a text in it.
-func wantAnswer(t *testing.T, e engine.Engine, tenant, target string, status int, text string) {
+// answer is what an engine should say: a status and a text in the body.
+type answer struct {
+	status int
+	text   string
+}
+
+// wantAnswer waits for an answer.
+func wantAnswer(t *testing.T, e engine.Engine, tenant, target string, want answer) {
 	t.Helper()
 	until(t, func(context.Context) error { // whose end would hide the last answer
 		got, body, err := ask(t.Context(), e, tenant, target)
-		if err == nil && (got != status || !strings.Contains(body, text)) {
-			err = fmt.Errorf("%s asks for %s: %d %.2000q, want %d %q", tenant, target, got, body, status, text)
+		if err == nil && (got != want.status || !strings.Contains(body, want.text)) {
+			err = fmt.Errorf("%s asks for %s: %d %.2000q, want %d %q", tenant, target, got, body, want.status, want.text)
 		}
 		return err
 	})
@@ -54,31 +60,31 @@ func TestLokiTakesOverridesAsItRuns(t *testing.T) {
 	e, _ := run(t, "loki", filepath.Join(t.TempDir(), "loki"))
 	life, _ := e.Incarnation()
 	const tooMany, tooLong = "max entries limit per query exceeded", "the query time range exceeds the limit"
-	wantAnswer(t, e, "acme", lokiRange(5000, 2*time.Hour), http.StatusOK, "")
+	wantAnswer(t, e, "acme", lokiRange(5000, 2*time.Hour), answer{http.StatusOK, ""})
 	if err := e.SetOverrides(map[string]engine.TenantLimits{
 		"acme": {Retention: 36 * time.Hour, MaxQueryRange: time.Hour, MaxQueryLimit: 50},
 		"more": {Retention: 90 * 24 * time.Hour, MaxQueryLimit: 6000, MaxTails: 33},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, e, "acme", lokiRange(51, time.Minute), http.StatusBadRequest, tooMany+", limit > max_entries_limit_per_query (51 > 50)")
-	wantAnswer(t, e, "acme", lokiRange(50, 2*time.Hour), http.StatusBadRequest, tooLong+" (query length: 2h0m0s, limit: 1h)")
-	wantAnswer(t, e, "acme", lokiRange(50, time.Hour), http.StatusOK, "")
-	wantAnswer(t, e, "more", lokiRange(6000, 2*time.Hour), http.StatusOK, "")
-	wantAnswer(t, e, "other", lokiRange(5001, time.Minute), http.StatusBadRequest, tooMany)
+	wantAnswer(t, e, "acme", lokiRange(51, time.Minute), answer{http.StatusBadRequest, tooMany + ", limit > max_entries_limit_per_query (51 > 50)"})
+	wantAnswer(t, e, "acme", lokiRange(50, 2*time.Hour), answer{http.StatusBadRequest, tooLong + " (query length: 2h0m0s, limit: 1h)"})
+	wantAnswer(t, e, "acme", lokiRange(50, time.Hour), answer{http.StatusOK, ""})
+	wantAnswer(t, e, "more", lokiRange(6000, 2*time.Hour), answer{http.StatusOK, ""})
+	wantAnswer(t, e, "other", lokiRange(5001, time.Minute), answer{http.StatusBadRequest, tooMany})
 	for tenant, wants := range map[string][]string{
 		"acme":  {"retention_period: 1d12h", "max_query_series: 5000"},
 		"more":  {"retention_period: 90d", "max_entries_limit_per_query: 6000"},
 		"other": {"retention_period: 2w"},
 	} {
 		for _, want := range wants {
-			wantAnswer(t, e, tenant, "/config/tenant/v1/limits", http.StatusOK, want)
+			wantAnswer(t, e, tenant, "/config/tenant/v1/limits", answer{http.StatusOK, want})
 		}
 	}
 	if err := e.SetOverrides(nil); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, e, "acme", lokiRange(5000, 2*time.Hour), http.StatusOK, "")
+	wantAnswer(t, e, "acme", lokiRange(5000, 2*time.Hour), answer{http.StatusOK, ""})
 	if now, _ := e.Incarnation(); now != life {
 		t.Errorf("Loki was started again: life %d, then %d", life, now)
 	}
@@ -93,26 +99,26 @@ func TestTempoTakesOverridesAsItRuns(t *testing.T) {
 		now := time.Now().Unix()
 		return fmt.Sprintf("/api/search?q=%%7B%%7D&start=%d&end=%d", now-int64(length.Seconds()), now)
 	}
-	wantAnswer(t, e, "acme", search(2*time.Hour), http.StatusOK, "")
+	wantAnswer(t, e, "acme", search(2*time.Hour), answer{http.StatusOK, ""})
 	if err := e.SetOverrides(map[string]engine.TenantLimits{"acme": {Retention: 36 * time.Hour, MaxQueryRange: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, e, "acme", search(2*time.Hour), http.StatusBadRequest, "range specified by start and end exceeds 1h0m0s")
-	wantAnswer(t, e, "acme", search(time.Hour), http.StatusOK, "")
-	wantAnswer(t, e, "other", search(2*time.Hour), http.StatusOK, "")
-	wantAnswer(t, e, "acme", "/status/overrides/acme", http.StatusOK, "block_retention: 1d12h")
+	wantAnswer(t, e, "acme", search(2*time.Hour), answer{http.StatusBadRequest, "range specified by start and end exceeds 1h0m0s"})
+	wantAnswer(t, e, "acme", search(time.Hour), answer{http.StatusOK, ""})
+	wantAnswer(t, e, "other", search(2*time.Hour), answer{http.StatusOK, ""})
+	wantAnswer(t, e, "acme", "/status/overrides/acme", answer{http.StatusOK, "block_retention: 1d12h"})
 	for _, want := range []string{"rate_limit_bytes: 67108864", "max_traces_per_user: 200000", "local-blocks"} {
-		wantAnswer(t, e, "acme", "/status/overrides/acme", http.StatusOK, want)
+		wantAnswer(t, e, "acme", "/status/overrides/acme", answer{http.StatusOK, want})
 	}
 	if err := e.Push(t.Context(), "acme", record(t, "tempo", "overridden")); err != nil {
 		t.Fatal(err)
 	}
 	find(t, e, "tempo", "acme", "overridden")
-	wantAnswer(t, e, "acme", "/api/metrics/query?q="+url.QueryEscape("{} | count_over_time()"), http.StatusOK, `"value":1`)
+	wantAnswer(t, e, "acme", "/api/metrics/query?q="+url.QueryEscape("{} | count_over_time()"), answer{http.StatusOK, `"value":1`})
 	if err := e.SetOverrides(nil); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, e, "acme", search(2*time.Hour), http.StatusOK, "")
+	wantAnswer(t, e, "acme", search(2*time.Hour), answer{http.StatusOK, ""})
 	if now, _ := e.Incarnation(); now != life {
 		t.Errorf("Tempo was started again: life %d, then %d", life, now)
 	}
@@ -137,13 +143,14 @@ func TestTempoKeepsAndForgetsByTenant(t *testing.T) {
 		return err
 	}
 	for _, tenant := range tenants {
-		wantAnswer(t, e, tenant, "/flush?tenant="+tenant, http.StatusNoContent, "")
+		wantAnswer(t, e, tenant, "/flush?tenant="+tenant, answer{http.StatusNoContent, ""})
 		until(t, func(context.Context) error { return blocks(tenant, "meta.json") })
 	}
 	if err := e.SetOverrides(map[string]engine.TenantLimits{"short": {Retention: 24 * time.Hour}, "long": {Retention: 90 * 24 * time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, func(context.Context) error { return blocks("short", "meta.compacted.json") })
+	// Tempo looks for blocks every 30 s, and for old ones among them as often.
+	untilAfter(t, 5*time.Minute, func(context.Context) error { return blocks("short", "meta.compacted.json") })
 	for _, tenant := range []string{"long", "plain"} {
 		if err := blocks(tenant, "meta.json"); err != nil {
 			t.Error("what was to be kept is gone:", err)

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"mime"
@@ -74,6 +75,11 @@ func writeGRPC(w http.ResponseWriter, e *Error) {
 	h.Set("Content-Type", "application/grpc")
 	h.Set("Grpc-Status", strconv.Itoa(int(e.Kind.GRPCCode())))
 	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(e.Message), "+", "%20"))
+	if e.RetryAfter > 0 { // see Status
+		if details, err := proto.Marshal(Status(e).Proto()); err == nil {
+			h.Set("Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(details))
+		}
+	}
 	w.WriteHeader(http.StatusOK)
 }
 
