@@ -73,7 +73,7 @@ func appendMessage(params []audit.Param, method string, body []byte, encoding st
 	_, message := readMessage(bytes.NewReader(body), encoding)
 	f := wire.Fields{Body: message}
 	for f.Next() {
-		if int32(f.Number) == queryFields[method] && f.Is(f.Number) {
+		if f.Number == queryFields[method] && f.Is(f.Number) {
 			params = append(params, audit.Param{Name: "query", Value: string(f.Content)})
 		}
 	}

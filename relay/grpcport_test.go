@@ -137,7 +137,7 @@ func TestGRPCPortOverTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			t.Cleanup(func() { _ = conn.Close() })
 			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer x")
 			if _, err := plogotlp.NewGRPCClient(conn).Export(ctx, logsRequest("a")); status.Code(err) != codes.OK {
 				t.Fatal(err)

@@ -69,7 +69,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if cut := cutOff(b.ctx); cut != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract
+	if cut := cutOff(b.ctx); cut != nil && err != io.EOF {
 		e := fault.Of(cut)
 		b.resp.Trailer = http.Header{
 			"Grpc-Status":  {strconv.Itoa(int(e.Kind.GRPCCode()))},

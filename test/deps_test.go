@@ -30,6 +30,8 @@ type layer struct {
 var layers = []layer{
 	{"internal/wire", nil},
 	{"tenancy/store", []string{"tenancy"}},
+	{"tenancy/redact", nil},
+	{"tenancy/audit", []string{"tenancy"}},
 	{"tenancy", nil},
 	{"correlate/index/indextest", []string{"correlate/index"}},
 	{"correlate/index/pebblestore", []string{"correlate/index"}},
