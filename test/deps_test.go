@@ -29,6 +29,8 @@ type layer struct {
 // layers goes from special to general: the first that covers a package holds.
 var layers = []layer{
 	{"internal/wire", nil},
+	{"tenancy/limits", nil},
+	{"tenancy/roster", []string{"tenancy"}},
 	{"tenancy/store", []string{"tenancy"}},
 	{"tenancy/redact", nil},
 	{"tenancy/audit", []string{"tenancy"}},

@@ -69,7 +69,11 @@ func TestLokiTakesOverridesAsItRuns(t *testing.T) {
 	}
 	wantAnswer(t, e, "acme", lokiRange(51, time.Minute), answer{http.StatusBadRequest, tooMany + ", limit > max_entries_limit_per_query (51 > 50)"})
 	wantAnswer(t, e, "acme", lokiRange(50, 2*time.Hour), answer{http.StatusBadRequest, tooLong + " (query length: 2h0m0s, limit: 1h)"})
-	wantAnswer(t, e, "acme", lokiRange(50, time.Hour), answer{http.StatusOK, ""})
+	wantAnswer(t, e, "acme", lokiRange(50, 50*time.Minute), answer{http.StatusOK, ""})
+	// What the relay doesn't see: a range inside of LogQL, of which Loki reads a
+	// nanosecond more.
+	wantAnswer(t, e, "acme", "/loki/api/v1/query?query="+url.QueryEscape(`sum(count_over_time({app="enginetest"}[2h]))`), answer{http.StatusBadRequest, tooLong})
+	wantAnswer(t, e, "acme", "/loki/api/v1/query?query="+url.QueryEscape(`sum(count_over_time({app="enginetest"}[50m]))`), answer{http.StatusOK, ""})
 	wantAnswer(t, e, "more", lokiRange(6000, 2*time.Hour), answer{http.StatusOK, ""})
 	wantAnswer(t, e, "other", lokiRange(5001, time.Minute), answer{http.StatusBadRequest, tooMany})
 	for tenant, wants := range map[string][]string{

@@ -15,6 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
 	"github.com/invoscope/invoscope/test/harness"
 )
 
@@ -24,7 +32,7 @@ func has(text string) func(answer) bool {
 	return func(a answer) bool { return a.status == http.StatusOK && strings.Contains(a.body, text) }
 }
 
-func status(want int) func(answer) bool { return func(a answer) bool { return a.status == want } }
+func answers(want int) func(answer) bool { return func(a answer) bool { return a.status == want } }
 
 // TestOperator does what an operator does, on one daemon, in order.
 func TestOperator(t *testing.T) {
@@ -38,7 +46,7 @@ func TestOperator(t *testing.T) {
 		do   func(*testing.T)
 	}{
 		{"ship and logcli over TLS", func(t *testing.T) {
-			s.await("a token that the daemon has to learn of", func() answer { return s.ask(s.client(), "", s.tokens["globex-dev"], all) }, status(http.StatusOK))
+			s.await("a token that the daemon has to learn of", func() answer { return s.ask(s.client(), "", s.tokens["globex-dev"], all) }, answers(http.StatusOK))
 			s.push(acme, "line of acme")
 			s.push(globex, "line of globex")
 			for client, want := range map[harness.Client]string{acme: "line of acme", globex: "line of globex"} {
@@ -55,6 +63,7 @@ func TestOperator(t *testing.T) {
 			}
 			s.command("invocation", "list") // by the daemon's own token and certificate
 		}},
+		{"OTLP over TLS", func(t *testing.T) { otlp(t, s) }},
 		{"several tenants are read together", func(t *testing.T) {
 			for _, c := range []harness.Client{both, every} {
 				lines, err := c.LogLines(t, all)
@@ -71,10 +80,10 @@ func TestOperator(t *testing.T) {
 			}{
 				{"acme.dev.example.com", "acme-dev", has("line of acme")},
 				{"globex.dev.example.com", "globex-dev", has("line of globex")},
-				{"globex.dev.example.com", "acme-dev", status(http.StatusForbidden)},
-				{"acme.dev.example.com", "globex-dev", status(http.StatusForbidden)},
+				{"globex.dev.example.com", "acme-dev", answers(http.StatusForbidden)},
+				{"acme.dev.example.com", "globex-dev", answers(http.StatusForbidden)},
 				{"acme.dev.example.com", "operator", func(a answer) bool { return has("line of acme")(a) && !has("line of globex")(a) }},
-				{"initech.dev.example.com", "operator", status(http.StatusForbidden)},
+				{"initech.dev.example.com", "operator", answers(http.StatusForbidden)},
 			} {
 				if a := s.ask(c, one.host, token[one.subject], all); !one.ok(a) {
 					t.Errorf("%s at %s: %d %.300s", one.subject, one.host, a.status, a.body)
@@ -135,6 +144,42 @@ func TestOperator(t *testing.T) {
 	}
 }
 
+// otlp exports to the gRPC port, by a token, by a certificate, and by neither.
+func otlp(t *testing.T, s *site) {
+	cert, key := s.ca.Issue(t, "shipper")
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := plog.NewLogs()
+	record.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("line over OTLP")
+	for name, c := range map[string]struct {
+		certs []tls.Certificate
+		token string
+		want  codes.Code
+	}{
+		"a token":       {nil, s.tokens["acme-dev"], codes.OK},
+		"a certificate": {[]tls.Certificate{pair}, "", codes.OK},
+		"neither":       {nil, "", codes.Unauthenticated},
+	} {
+		conn, err := grpc.NewClient(s.OTLPGRPC, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: s.ca.Pool(), Certificates: c.certs})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := t.Context()
+		if c.token != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)
+		}
+		_, err = plogotlp.NewGRPCClient(conn).Export(ctx, plogotlp.NewExportRequestFromLogs(record))
+		if status.Code(err) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func limits(t *testing.T, s *site) {
 	c := s.client()
 	s.put("tenants.yaml", "tenants: {acme: {queries_per_second: 1}}\n")
@@ -152,7 +197,7 @@ func limits(t *testing.T, s *site) {
 	s.await("no limit", func() answer {
 		s.ask(c, "", s.tokens["acme-dev"], all)
 		return s.ask(c, "", s.tokens["acme-dev"], all)
-	}, status(http.StatusOK))
+	}, answers(http.StatusOK))
 }
 
 // badFile breaks the configuration and has it read, by a signal too: what was in force
@@ -195,7 +240,7 @@ func revoke(t *testing.T, s *site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // the daemon may have closed it
 	open := func() (*http.Response, *bufio.Reader) {
 		fmt.Fprintf(conn, "GET /loki/api/v1/tail?query=%%7Bkubernetes_container_name%%3D%%22restate%%22%%7D HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"+
 			"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", s.tokens["leaver"])

@@ -49,7 +49,7 @@ func (o opener) open(i config.Issuer, path string, before []*runningSet) ([]*run
 		}
 		ca := filewatch.Look(k.CAFile)
 		set, err := keyset.Open(keyset.Options{
-			File: k.File, SecretFile: k.SecretFile, JWKSFile: k.JWKSFile, JWKSURL: k.JWKSURL, Discovery: k.Discovery,
+			File: k.File, SecretFile: k.SecretFile, JWKSFile: k.JWKSFile, JWKSURL: string(k.JWKSURL), Discovery: k.Discovery,
 			Issuer: i.Issuer, ID: k.ID, Tenant: k.Tenant, CAFile: k.CAFile, Refresh: time.Duration(k.Refresh),
 			Log: o.log, Metrics: o.metrics, Now: o.now,
 		})

@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // TLS says how the public ports are encrypted; they aren't if it is empty. The files
 // are PEM, and read again when they change.
 type TLS struct {
@@ -47,7 +49,7 @@ type KeySource struct {
 	File       string `yaml:"file"`        // PEM: public keys, certificates
 	SecretFile string `yaml:"secret_file"` // the secret of HS256, HS384 or HS512
 	JWKSFile   string `yaml:"jwks_file"`
-	JWKSURL    string `yaml:"jwks_url"`
+	JWKSURL    KeyURL `yaml:"jwks_url"`
 	Discovery  bool   `yaml:"discovery"` // OIDC discovery at the issuer's URL
 
 	ID      string   `yaml:"id"`      // "kid" of the key of a file; empty: any
@@ -55,6 +57,24 @@ type KeySource struct {
 	Refresh Duration `yaml:"refresh"` // how often a URL is asked again
 	CAFile  string   `yaml:"ca_file"` // PEM: who vouches for the URL's server
 }
+
+// KeyURL is a URL whose query never prints: some providers want a key of theirs there.
+type KeyURL string
+
+// String hides the query.
+func (u KeyURL) String() string {
+	plain, _, has := strings.Cut(string(u), "?")
+	if has {
+		return plain + "?" + hidden
+	}
+	return plain
+}
+
+// GoString hides the query.
+func (u KeyURL) GoString() string { return u.String() }
+
+// MarshalText hides the query.
+func (u KeyURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
 // Claims say where in a token things are: the name of a claim, or a JSON pointer
 // (RFC 6901) if it begins with a slash.

@@ -56,6 +56,10 @@ func TestTenancyIsRead(t *testing.T) {
 	if err := c.Print(&printed); err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(printed.String(), "jwks_url: https://keys.example.com/a?<secret>\n") {
+		t.Errorf("printed:\n%s", printed.String())
+	}
+	c.Tenancy.Issuers[0].Keys[1].JWKSURL = "https://keys.example.com/a?<secret>" // what of it is printed
 	if again, err := load(t, printed.String(), nil); err != nil {
 		t.Error(err)
 	} else if diff := cmp.Diff(c, again, cmpopts.EquateEmpty()); diff != "" {

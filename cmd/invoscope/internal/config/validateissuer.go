@@ -81,7 +81,7 @@ func (k *KeySource) problems(p problemList, of *Issuer) {
 		}
 	}
 	p.check(sources == 1, "", "want exactly one of file, secret_file, jwks_file, jwks_url and discovery")
-	p.check(k.JWKSURL == "" || validKeyURL(k.JWKSURL), ".jwks_url", keyURLMessage)
+	p.check(k.JWKSURL == "" || validKeyURL(string(k.JWKSURL)), ".jwks_url", keyURLMessage)
 	p.check(!k.Discovery || validKeyURL(of.Issuer), ".discovery", "the issuer's name must be where to ask: "+keyURLMessage)
 	p.check(k.ID == "" || k.File != "" || k.SecretFile != "", ".id", "is for a file or a secret_file: others name their keys themselves")
 	p.check(k.CAFile == "" || k.Remote(), ".ca_file", "is for a jwks_url or discovery")

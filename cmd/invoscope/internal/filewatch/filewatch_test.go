@@ -208,3 +208,20 @@ func TestPollSeesAFileGoAndComeBack(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyAndSame(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/a", "1")
+	write(t, dir+"/b", "1")
+	all := Look(dir+"/a", dir+"/b")
+	if got := all.Only(dir+"/b", dir+"/c").Paths(); !slices.Equal(got, []string{dir + "/b"}) {
+		t.Errorf("only %v", got)
+	}
+	if !all.Same(Look(dir+"/a", dir+"/b")) || all.Same(Look(dir+"/a")) {
+		t.Error("the same files differ, or fewer don't")
+	}
+	write(t, dir+"/a", "12")
+	if all.Same(Look(dir+"/a", dir+"/b")) {
+		t.Error("a changed file is the same")
+	}
+}
