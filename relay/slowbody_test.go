@@ -21,6 +21,7 @@ const shortBody = 100 * time.Millisecond
 func (f *fixture) publicPort(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(f.relay.Public())
+	server.Config.DisableGeneralOptionsHandler = true // as the daemon's are
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -115,6 +115,7 @@ func TestSmuggling(t *testing.T) {
 		"a URL with a user":               {"GET http://u:p@x/loki/api/v1/query HTTP/1.1\r\n" + asAcme + "\r\n", []int{400}, nil},
 		"another scheme":                  {"GET file:///loki/api/v1/query HTTP/1.1\r\n" + asAcme + "\r\n", []int{400}, nil},
 		"an asterisk":                     {"GET * HTTP/1.1\r\n" + asAcme + "\r\n", []int{400}, nil},
+		"OPTIONS of an asterisk":          {"OPTIONS * HTTP/1.1\r\n" + asAcme + "\r\n", []int{400}, nil},
 		"CONNECT":                         {"CONNECT engine:3100 HTTP/1.1\r\n" + asAcme + "\r\n", []int{400}, nil},
 		"CONNECT to a path":               {"CONNECT /loki/api/v1/query HTTP/1.1\r\n" + asAcme + "\r\n", []int{400}, nil},
 		"TRACE":                           {"TRACE /loki/api/v1/query HTTP/1.1\r\n" + asAcme + "\r\n", []int{405}, nil},

@@ -73,7 +73,9 @@ func (a *App) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) er
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients' broken connections
+
+		DisableGeneralOptionsHandler: true,                                                // "OPTIONS *" is refused, and audited, as any other
+		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients' broken connections
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
