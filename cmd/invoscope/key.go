@@ -78,10 +78,10 @@ func (c *keyRotateCmd) Run(g *globals) error {
 
 type keyListCmd struct {
 	storeFlags `embed:""`
-	JSON       bool `name:"json" help:"Print one JSON object a line."`
+	outputFlag `embed:""`
 }
 
-// listedKey is a key as `key list --json` prints it.
+// listedKey is a key as `key list -o json` prints it.
 type listedKey struct {
 	ID      string         `json:"kid"`
 	State   store.KeyState `json:"state"`
@@ -99,12 +99,12 @@ func (c *keyListCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
+	if c.json() {
 		list := make([]listedKey, len(keys))
 		for i, k := range keys {
 			list[i] = listedKey(k)
 		}
-		return writeLines(g.stdout, list)
+		return writeLines(g.stdout, list...)
 	}
 	table := tabwriter.NewWriter(g.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "KEY\tSTATE\tMADE\tACCEPTED UNTIL")

@@ -110,7 +110,7 @@ func (s letterSelection) each(ctx context.Context, do func(box, string, queue.Le
 
 type deadListCmd struct {
 	letterSelection `embed:""`
-	Output          string `short:"o" enum:"text,json" default:"text" help:"text, or json: one object a line (${default})."`
+	outputFlag      `embed:""`
 }
 
 // listed is a letter as `list -o json` prints it.
@@ -129,7 +129,7 @@ const shortID = 8
 
 // Run prints a table.
 func (c *deadListCmd) Run(g *globals) error {
-	if c.Output == "json" {
+	if c.json() {
 		enc := json.NewEncoder(g.stdout)
 		return c.each(g.ctx, func(b box, tenant string, l queue.Letter) error {
 			return enc.Encode(listed{l.ID, b.signal, tenant, l.Time, l.Items, len(l.Body), l.Reason})
