@@ -159,6 +159,7 @@ func (a *App) reload(why string) {
 			a.log.Error("the reload failed; what was in force stays", "why", why, "err", err)
 		}
 		a.state.Store(&reloadState{at: last.at, err: err, restart: last.restart})
+		a.reloadStore()
 		return
 	}
 	a.state.Store(&reloadState{at: a.now(), restart: restart})
@@ -171,6 +172,21 @@ func (a *App) reload(why string) {
 	if err := a.ensureToken(); err != nil {
 		a.log.Error("the token was not renewed", "err", err)
 	}
+}
+
+// reloadStore takes over what has changed in the data directory, when something else is
+// bad: a mistake in a tenants file must not keep a stolen token good. If the data
+// directory is what is bad, nothing changes.
+func (a *App) reloadStore() {
+	policy, err := a.readStore(a.current.policy)
+	if err == nil {
+		err = policy.Validate()
+	}
+	if err != nil {
+		return // said before, as part of all that is wrong
+	}
+	a.authenticator.Swap(policy)
+	a.current.policy = policy
 }
 
 // readAgain reads everything. It looks at each file before it reads it, so that none

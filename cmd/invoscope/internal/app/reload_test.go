@@ -87,6 +87,21 @@ func TestReloadKeepsTheOldWhenAFileIsBad(t *testing.T) {
 	}
 }
 
+// A mistake of an operator's must not keep a stolen token good.
+func TestRevocationDoesNotWaitForAGoodFile(t *testing.T) {
+	d := startFile(t, "tenancy: {tenants_file: DIR/tenants.yaml}\n", func(dir string) { put(t, filepath.Join(dir, "tenants.yaml"), "") })
+	stolen, other := d.token("acme"), d.token("globex")
+	d.awaitAnswer(stolen, http.StatusOK)
+	d.put("tenants.yaml", "tenants: [")
+	d.awaitHealth("[-]reload failed")
+	if _, err := store.Open(d.dir, time.Now).Revoke(tenancy.Revocation{Subject: "s-acme"}, "test", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	d.awaitAnswer(stolen, http.StatusUnauthorized)
+	d.awaitAnswer(other, http.StatusOK)
+	d.awaitHealth("[-]reload failed")
+}
+
 func TestReloadTakesChangesOver(t *testing.T) {
 	idp := newSigner(t)
 	d := startFile(t, "tenancy: {host_suffix: .example.com}\n", func(dir string) {
