@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,9 +111,7 @@ func (a *App) keepCurrent(ctx context.Context) error {
 	a.mu.Unlock()
 	var polling sync.WaitGroup
 	polling.Go(func() {
-		filewatch.Poll(ctx, func() filewatch.Files { return *a.watched.Load() }, func(paths []string) {
-			a.reload("files changed: " + strings.Join(paths, ", "))
-		})
+		filewatch.Poll(ctx, func() filewatch.Files { return *a.watched.Load() }, a.filesChanged)
 	})
 	retry, tell, renew := time.NewTicker(retryReload), time.NewTicker(tellEvery), time.NewTicker(renewEvery)
 	defer retry.Stop()
@@ -141,6 +140,16 @@ func (a *App) keepCurrent(ctx context.Context) error {
 		set.stop()
 	}
 	return nil
+}
+
+// filesChanged reloads. A revocation doesn't wait until a large tenants file is read.
+func (a *App) filesChanged(paths []string) {
+	if own := a.store.Paths(); len(paths) > 1 && slices.ContainsFunc(paths, func(p string) bool { return slices.Contains(own, p) }) {
+		a.mu.Lock()
+		a.reloadStore()
+		a.mu.Unlock()
+	}
+	a.reload("files changed: " + strings.Join(paths, ", "))
 }
 
 // reload reads everything anew and puts it in force, or leaves all as it is.
@@ -174,16 +183,16 @@ func (a *App) reload(why string) {
 	}
 }
 
-// reloadStore takes over what has changed in the data directory, when something else is
-// bad: a mistake in a tenants file must not keep a stolen token good. If the data
-// directory is what is bad, nothing changes.
+// reloadStore takes over what has changed in the data directory alone, when something
+// else is bad or takes its time: a mistake in a tenants file must not keep a stolen token
+// good. If the data directory is what is bad, nothing changes. The caller holds mu.
 func (a *App) reloadStore() {
 	policy, err := a.readStore(a.current.policy)
 	if err == nil {
 		err = policy.Validate()
 	}
 	if err != nil {
-		return // said before, as part of all that is wrong
+		return // said by the reload of everything, as part of all that is wrong
 	}
 	a.authenticator.Swap(policy)
 	a.current.policy = policy
