@@ -283,3 +283,20 @@ func TestFailureToSaveIsReturned(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What a first start makes of its own is no change of what it watches.
+func TestFirstStartIsNoReload(t *testing.T) {
+	engines, _ := remote(t)
+	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed := a.watched.Load().Changed(); len(changed) > 0 {
+		t.Errorf("changed: %v", changed)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := a.Run(ctx, func(runinfo.Info) {}); err != nil {
+		t.Error(err)
+	}
+}
