@@ -37,7 +37,7 @@ func (c *keyGenerateCmd) Run(g *globals) error {
 type keyRotateCmd struct {
 	storeFlags `embed:""`
 	Keep       *span  `xor:"keep" placeholder:"DURATION" help:"How long tokens of the old key are accepted, such as 30d; 0 ends them now. Default: 90d, the life of tokens."`
-	KeepUntil  moment `xor:"keep" placeholder:"TIME" help:"Until when they are."`
+	KeepUntil  moment `xor:"keep" placeholder:"TIME" help:"Until when they are accepted: a date such as 2026-12-31, or a time such as 2026-12-31T12:00:00Z."`
 }
 
 // Help is shown by invoscope key rotate --help.

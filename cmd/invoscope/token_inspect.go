@@ -29,7 +29,7 @@ type tokenInspectCmd struct {
 
 // Help is shown by invoscope token inspect --help.
 func (*tokenInspectCmd) Help() string {
-	return `Judged is by the data directory alone: what its keys signed, and what was issued and revoked there. The claims of another issuer's token are shown, but not whether they are true.
+	return `It goes by the data directory alone: what its keys signed, and what was issued and revoked there. The claims of another issuer's token are shown, but not whether they are true.
 The token's secret is never printed. Exit codes: 0 the token is accepted, 1 it isn't, or can't be verified here.`
 }
 
