@@ -22,11 +22,12 @@ func callerOf(req *http.Request) tenancy.Caller {
 }
 
 // authorize returns who is calling, when that caller may do what scope allows. The
-// client is told no more than it needs; the reason goes to the log.
+// client is told no more than it needs; the reason goes to the log. Beside an error the
+// identity is whose credential was refused, if anything vouches for that, for the log too.
 func (r *Relay) authorize(caller tenancy.Caller, scope tenancy.Scope) (tenancy.Identity, error) {
 	id, err := r.opts.Authenticator.Authenticate(caller)
 	if err != nil {
-		return tenancy.Identity{}, r.unauthenticated(err)
+		return tenancy.BearerOf(err), r.unauthenticated(err)
 	}
 	if !id.Allows(scope) {
 		r.metrics.denied.WithLabelValues("scope").Inc()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,7 +264,8 @@ func checkRecords(t *testing.T, records []audit.Record, c cell, got answer) {
 	if refused := got.outcome != "200" && got.outcome != "204" && got.outcome != "grpc 0"; refused != (last.Reason != "") {
 		t.Errorf("%s: %s because of %q", name, got.outcome, last.Reason)
 	}
-	known := c.form == "plain" && (c.proto == "HTTP/2" || c.route.Shape != fault.GRPC) && (credential == "valid" || credential == "missing scope")
+	vouched := slices.Contains([]string{"valid", "missing scope", "revoked", "other host"}, credential)
+	known := c.form == "plain" && (c.proto == "HTTP/2" || c.route.Shape != fault.GRPC) && vouched
 	if (last.Identity.Tenant == "acme") != known {
 		t.Errorf("%s: audited as of %q", name, last.Identity.Tenant)
 	}

@@ -31,14 +31,14 @@ func (s *snapshot) verifyAPIToken(token string, now time.Time) (*verified, error
 	}
 	v := &verified{id: known.Identity, until: known.Identity.Expires}
 	if v.ended(now) {
-		return nil, &Error{Reason: Expired}
+		return nil, of(&v.id, &Error{Reason: Expired})
 	}
 	if err := v.id.valid(); err != nil {
 		return nil, &Error{Reason: BadTenant, cause: err}
 	}
 	v.id.normalize()
 	if s.revocations.revoked(&v.id) {
-		return nil, &Error{Reason: Revoked}
+		return nil, of(&v.id, &Error{Reason: Revoked})
 	}
 	return v, nil
 }

@@ -61,39 +61,50 @@ func (s *snapshot) verifyJWT(token string, now time.Time) (*verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := t.registered()
-	if err != nil {
-		return nil, err
-	}
-	// The validator doesn't ask for an audience where none is expected.
-	if len(i.Audiences) == 0 {
-		return nil, refused(WrongAudience, "the issuer has no audience")
-	}
-	if err := i.validator.Validate(&c); err != nil {
-		return nil, claimsError(err)
-	}
-	v.id = Identity{Issuer: i.Name, Subject: c.Subject, TokenID: c.ID, Expires: c.ExpiresAt.Time}
-	if c.IssuedAt != nil {
-		v.id.Issued = c.IssuedAt.Time
-	}
-	fixed := i.Tenant
-	if key.Tenant != "" {
-		if fixed != "" && fixed != key.Tenant {
-			return nil, refused(BadTenant, "the key is another tenant's than the issuer's")
-		}
-		fixed = key.Tenant
-	}
-	if err := i.mapping.read(t.claims, fixed, &v.id); err != nil {
-		return nil, err
-	}
-	if s.revocations.revoked(&v.id) {
-		return nil, &Error{Reason: Revoked}
+	if err := s.judge(i, t, key, v); err != nil {
+		return nil, of(&v.id, err)
 	}
 	v.until = v.id.Expires
 	if !key.Until.IsZero() && key.Until.Before(v.until) {
 		v.until = key.Until
 	}
 	return v, nil
+}
+
+// judge says who bears a token that i signed with key, and returns why it is refused all
+// the same.
+func (s *snapshot) judge(i *issuer, t *unverified, key PublicKey, v *verified) error {
+	v.id.Issuer = i.Name
+	c, err := t.registered()
+	if err != nil {
+		return err
+	}
+	v.id.Subject, v.id.TokenID = c.Subject, c.ID
+	// The validator doesn't ask for an audience where none is expected.
+	if len(i.Audiences) == 0 {
+		return refused(WrongAudience, "the issuer has no audience")
+	}
+	if err := i.validator.Validate(&c); err != nil {
+		return claimsError(err)
+	}
+	v.id.Expires = c.ExpiresAt.Time
+	if c.IssuedAt != nil {
+		v.id.Issued = c.IssuedAt.Time
+	}
+	fixed := i.Tenant
+	if key.Tenant != "" {
+		if fixed != "" && fixed != key.Tenant {
+			return refused(BadTenant, "the key is another tenant's than the issuer's")
+		}
+		fixed = key.Tenant
+	}
+	if err := i.mapping.read(t.claims, fixed, &v.id); err != nil {
+		return err
+	}
+	if s.revocations.revoked(&v.id) {
+		return &Error{Reason: Revoked}
+	}
+	return nil
 }
 
 // verifySignature returns the key that signed t, and notes in v where it came from.

@@ -31,6 +31,10 @@ const (
 // secret and is meant for logs, not for the client.
 type Error struct {
 	Reason Reason
+	// Bearer is whose credential it is, as far as that is vouched for by a signature or
+	// a secret that is right: Issuer, Subject and TokenID, and the tenants if it came to
+	// them. It allows nothing, and is for the audit log.
+	Bearer Identity
 	cause  error
 }
 
@@ -51,6 +55,26 @@ func ReasonOf(err error) Reason {
 		return refused.Reason
 	}
 	return ""
+}
+
+// BearerOf returns whose credential the [Error] in err's chain has refused, or the zero
+// Identity when nothing vouches for that.
+func BearerOf(err error) Identity {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.Bearer
+	}
+	return Identity{}
+}
+
+// of returns the refusal err, of id's credential.
+func of(id *Identity, err error) error {
+	var e *Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	bearer := Identity{Issuer: id.Issuer, Tenant: id.Tenant, Reads: id.Reads, ReadsAll: id.ReadsAll, Subject: id.Subject, TokenID: id.TokenID}
+	return &Error{Reason: e.Reason, Bearer: bearer, cause: e.cause}
 }
 
 func refused(reason Reason, cause string) *Error {

@@ -88,13 +88,13 @@ func (s *snapshot) identify(c credential, now time.Time) (Identity, *verified, e
 	id := v.id
 	if c.token != "" && byCertificate != nil {
 		if !id.may(byCertificate.id.Tenant) {
-			return Identity{}, nil, &Error{Reason: WrongCertificate}
+			return Identity{}, nil, of(&id, &Error{Reason: WrongCertificate})
 		}
 		id.narrow(byCertificate.id.Tenant)
 		v = v.endingWith(byCertificate)
 	}
 	if err := s.bindToHost(&id, c.host, c.serverName); err != nil {
-		return Identity{}, nil, err
+		return Identity{}, nil, of(&id, err)
 	}
 	return id, v, nil
 }

@@ -162,9 +162,17 @@ func TestStrangersAreFew(t *testing.T) {
 	if out.Len() == 0 {
 		t.Error("a known caller's line was left out")
 	}
+	// Whoever has a token that was taken back is one of them.
+	out.Reset()
+	refused := someRecord()
+	refused.Status = 401
+	l.Record(refused)
+	if out.Len() != 0 {
+		t.Errorf("a line more: %s", out.String())
+	}
 	*now = now.Add(10 * time.Second)
 	lines := flood(10_000)
-	if len(lines) != 10*strangersPerSecond || !strings.Contains(lines[0], `"suppressed":9800}`) || strings.Contains(lines[1], "suppressed") {
+	if len(lines) != 10*strangersPerSecond || !strings.Contains(lines[0], `"suppressed":9801}`) || strings.Contains(lines[1], "suppressed") {
 		t.Errorf("after ten seconds: %d lines, the first %s", len(lines), lines[0])
 	}
 	*now = now.Add(-time.Hour) // a clock that is set back doesn't stop it for an hour
@@ -173,7 +181,7 @@ func TestStrangersAreFew(t *testing.T) {
 	if got := len(flood(100)); got != strangersPerSecond {
 		t.Errorf("after the clock was set back: %d lines, want %d", got, strangersPerSecond)
 	}
-	if got := testutil.ToFloat64(l.metrics.suppressed); got != 10_000-200+10_000-50+1+95 {
+	if got := testutil.ToFloat64(l.metrics.suppressed); got != 10_000-200+1+10_000-50+1+95 {
 		t.Errorf("%v lines are counted as suppressed", got)
 	}
 }

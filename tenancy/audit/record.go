@@ -21,7 +21,7 @@ const (
 type Record struct {
 	Time  time.Time // when the request came
 	Phase Phase
-	// Identity is who asked; zero if that isn't known.
+	// Identity is who asked, or whose credential was refused; zero if that isn't known.
 	Identity tenancy.Identity
 	Method   string // of HTTP
 	// Route is the pattern of the route, or the gRPC method; empty if none matched.

@@ -1,8 +1,11 @@
 package audit
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
-// Requests without an identity cost their sender nothing. These bound their lines:
+// Requests that aren't let in cost their sender nothing. These bound their lines:
 // at most a tenth of a gigabyte a day, which a log of the default size holds for
 // days, and bursts of a size that a scanner's first questions fit in.
 const (
@@ -10,9 +13,13 @@ const (
 	strangersAtOnce    = 200
 )
 
-// stranger reports whether nobody knows whose request it was.
+// stranger reports whether nobody knows whose request it was, or it was refused for the
+// credential that says so: one that has expired or was taken back can be with anybody.
 func stranger(r *Record) bool {
 	id := &r.Identity
+	if r.Phase == Whole && (r.Status == http.StatusUnauthorized || r.Code == "Unauthenticated") {
+		return true
+	}
 	return id.Tenant == "" && id.Subject == "" && id.TokenID == "" && id.Issuer == "" && len(id.Reads) == 0 && !id.ReadsAll
 }
 
