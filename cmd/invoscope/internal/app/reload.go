@@ -159,6 +159,7 @@ func (a *App) reload(why string) {
 			a.log.Error("the reload failed; what was in force stays", "why", why, "err", err)
 		}
 		a.state.Store(&reloadState{at: last.at, err: err, restart: last.restart})
+		a.revokeAnyway()
 		return
 	}
 	a.state.Store(&reloadState{at: a.now(), restart: restart})
