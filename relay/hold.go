@@ -57,7 +57,9 @@ func (x *exchange) interruptAfter(ctx context.Context) (stop func()) {
 		// A body is no longer waited for; and who doesn't read an answer gets time for what
 		// is written of it, not more.
 		control := http.NewResponseController(x.ResponseWriter)
-		_ = control.SetReadDeadline(time.Unix(1, 0))
+		if x.route.Shape != fault.GRPC { // whose server sees to it, with a status
+			_ = control.SetReadDeadline(time.Unix(1, 0))
+		}
 		if x.route.Long {
 			_ = control.SetWriteDeadline(time.Now().Add(x.relay.writeTimeout))
 		}
