@@ -93,7 +93,7 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 // after the headers.
 func (r *Relay) heldCall(ctx context.Context, id tenancy.Identity) context.Context {
 	held, release := r.opts.Authenticator.Hold(ctx, id)
-	context.AfterFunc(ctx, release) // a stream's context ends with it
+	context.AfterFunc(held, release) // when its stream ends, too
 	return held
 }
 
