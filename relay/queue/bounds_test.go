@@ -28,6 +28,9 @@ func TestTenantsBytesAreBounded(t *testing.T) {
 	if err := q.Append(context.Background(), "stalled", request(strings.Repeat("x", 100))); !errors.Is(err, ErrFull) {
 		t.Errorf("over the tenant's bound: %v", err)
 	}
+	if s := q.Status(); s.Bytes < 900 || s.Full != nil {
+		t.Errorf("a queue with a little room: %+v", s)
+	}
 	for range 10 {
 		eventually(t, "there is room", func() bool {
 			return q.Append(context.Background(), "acme", request(strings.Repeat("x", 900))) == nil
@@ -47,6 +50,9 @@ func TestWaitingIsBounded(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if err := q.Append(context.Background(), "stalled", request("third")); !errors.Is(err, ErrFull) {
 			t.Errorf("behind one that waits too long: %v", err)
+		}
+		if s := q.Status(); s.Oldest != 61*time.Minute || !errors.Is(s.Full, ErrFull) {
+			t.Errorf("a queue with one that waits too long: %+v", s)
 		}
 		mustAppend(t, q, "acme", "goes")
 		stop()

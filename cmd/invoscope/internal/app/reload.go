@@ -3,13 +3,11 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/config"
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/filewatch"
@@ -53,36 +51,6 @@ type reloadState struct {
 	restart []string  // settings that wait for a restart
 }
 
-type reloadMetrics struct {
-	successful, succeededAt, certificateEnds prometheus.Gauge
-	results                                  *prometheus.CounterVec
-}
-
-func newReloadMetrics(r prometheus.Registerer) reloadMetrics {
-	f := promauto.With(r)
-	m := reloadMetrics{
-		successful: f.NewGauge(prometheus.GaugeOpts{
-			Name: "invoscope_config_last_reload_successful",
-			Help: "1 if what the files say is in force, 0 if the last reload failed.",
-		}),
-		succeededAt: f.NewGauge(prometheus.GaugeOpts{
-			Name: "invoscope_config_last_reload_success_timestamp_seconds",
-			Help: "When what is in force was read, in seconds since 1970.",
-		}),
-		certificateEnds: f.NewGauge(prometheus.GaugeOpts{
-			Name: "invoscope_tls_certificate_not_after_timestamp_seconds",
-			Help: "When the certificate of the public ports ends to be valid, in seconds since 1970; 0 without TLS.",
-		}),
-		results: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "invoscope_config_reloads_total",
-			Help: "How often files were read again, by result: ok or failed.",
-		}, []string{"result"}),
-	}
-	m.results.WithLabelValues("ok")
-	m.results.WithLabelValues("failed")
-	return m
-}
-
 // Reread says where the configuration can be read again: the files that it is in, as
 // they were before it was read, and what reads it. Call it before [App.Run]. Without it
 // the daemon keeps the configuration that it has, and watches the files named there.
@@ -110,9 +78,7 @@ func (a *App) keepCurrent(ctx context.Context) error {
 	a.mu.Unlock()
 	var polling sync.WaitGroup
 	polling.Go(func() {
-		filewatch.Poll(ctx, func() filewatch.Files { return *a.watched.Load() }, func(paths []string) {
-			a.reload("files changed: " + strings.Join(paths, ", "))
-		})
+		filewatch.Poll(ctx, func() filewatch.Files { return *a.watched.Load() }, a.filesChanged)
 	})
 	retry, tell, renew := time.NewTicker(retryReload), time.NewTicker(tellEvery), time.NewTicker(renewEvery)
 	defer retry.Stop()
@@ -143,6 +109,16 @@ func (a *App) keepCurrent(ctx context.Context) error {
 	return nil
 }
 
+// filesChanged reloads. A revocation doesn't wait until a large tenants file is read.
+func (a *App) filesChanged(paths []string) {
+	if own := a.store.Paths(); len(paths) > 1 && slices.ContainsFunc(paths, func(p string) bool { return slices.Contains(own, p) }) {
+		a.mu.Lock()
+		a.reloadStore()
+		a.mu.Unlock()
+	}
+	a.reload("files changed: " + strings.Join(paths, ", "))
+}
+
 // reload reads everything anew and puts it in force, or leaves all as it is.
 func (a *App) reload(why string) {
 	a.mu.Lock()
@@ -159,7 +135,7 @@ func (a *App) reload(why string) {
 			a.log.Error("the reload failed; what was in force stays", "why", why, "err", err)
 		}
 		a.state.Store(&reloadState{at: last.at, err: err, restart: last.restart})
-		a.revokeAnyway()
+		a.reloadStore()
 		return
 	}
 	a.state.Store(&reloadState{at: a.now(), restart: restart})
@@ -172,6 +148,21 @@ func (a *App) reload(why string) {
 	if err := a.ensureToken(); err != nil {
 		a.log.Error("the token was not renewed", "err", err)
 	}
+}
+
+// reloadStore takes over what has changed in the data directory alone, when something
+// else is bad or takes its time: a mistake in a tenants file must not keep a stolen token
+// good. If the data directory is what is bad, nothing changes. The caller holds mu.
+func (a *App) reloadStore() {
+	policy, err := a.readStore(a.current.policy)
+	if err == nil {
+		err = policy.Validate()
+	}
+	if err != nil {
+		return // said by the reload of everything, as part of all that is wrong
+	}
+	a.authenticator.Swap(policy)
+	a.current.policy = policy
 }
 
 // readAgain reads everything. It looks at each file before it reads it, so that none

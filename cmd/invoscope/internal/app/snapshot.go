@@ -79,13 +79,20 @@ func (r reader) readPolicy(c config.Config, before []*runningSet) (p tenancy.Pol
 		}
 		sets = append(sets, opened...)
 	}
-	own, err := r.store.KeySet()
-	errs = append(errs, err)
-	p.Issuers = append([]tenancy.Issuer{tenancy.Own(own)}, p.Issuers...)
-	p.APITokens, err = r.store.APITokens()
-	errs = append(errs, err)
-	p.Revocations, err = r.store.Revocations()
+	p, err = r.readStore(p)
 	return p, sets, errors.Join(append(errs, err)...)
+}
+
+// readStore returns p with what the data directory knows, in place of what p has of
+// that. The daemon's own issuer is the first.
+func (r reader) readStore(p tenancy.Policy) (tenancy.Policy, error) {
+	own, keysErr := r.store.KeySet()
+	others := slices.DeleteFunc(slices.Clone(p.Issuers), func(i tenancy.Issuer) bool { return i.Name == tenancy.Own(nil).Name })
+	p.Issuers = append([]tenancy.Issuer{tenancy.Own(own)}, others...)
+	var tokensErr, revokedErr error
+	p.APITokens, tokensErr = r.store.APITokens()
+	p.Revocations, revokedErr = r.store.Revocations()
+	return p, errors.Join(keysErr, tokensErr, revokedErr)
 }
 
 // CheckFiles reads the files that a configuration names, and those of its data

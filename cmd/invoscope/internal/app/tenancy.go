@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -80,34 +79,6 @@ func (a *App) closeTenancy() {
 			a.log.Warn("the audit log was not closed", "err", err)
 		}
 	}
-}
-
-// revokeAnyway puts in force what was revoked, if that can be read, though something else
-// keeps the reload from it: who takes a token back shouldn't have to wait for somebody's
-// certificate. Revocations are the one part that only takes away.
-func (a *App) revokeAnyway() {
-	revoked, err := a.store.Revocations()
-	if err != nil {
-		return
-	}
-	known := map[tenancy.Revocation]bool{}
-	for _, r := range a.current.policy.Revocations {
-		known[inUTC(r)] = true
-	}
-	added := slices.DeleteFunc(revoked, func(r tenancy.Revocation) bool { return known[inUTC(r)] })
-	if len(added) == 0 {
-		return
-	}
-	// Those that are in force stay, whatever became of them.
-	a.current.policy.Revocations = slices.Concat(a.current.policy.Revocations, added)
-	a.authenticator.Swap(a.current.policy)
-	a.log.Warn("what was revoked is in force, the rest of the reload isn't", "revocations", len(added))
-}
-
-// inUTC makes revocations equal that are the same.
-func inUTC(r tenancy.Revocation) tenancy.Revocation {
-	r.IssuedBefore = r.IssuedBefore.UTC()
-	return r
 }
 
 // ensureFirstToken makes the daemon's own token. Somebody may have revoked all such

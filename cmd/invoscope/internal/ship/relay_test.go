@@ -3,6 +3,7 @@ package ship
 import (
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -76,6 +77,21 @@ func (f *fakeRelay) serve(w http.ResponseWriter, r *http.Request) {
 		f.batches = append(f.batches, len(s.Entries))
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// restart has every request answered, those of clients that went away too, and goes on
+// at the same address.
+func (f *fakeRelay) restart() {
+	f.t.Helper()
+	addr := f.Listener.Addr().String()
+	f.Close()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.Server = &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(f.serve)}}
+	f.Start()
+	f.t.Cleanup(f.Close)
 }
 
 // behave changes what the relay answers.
