@@ -83,14 +83,14 @@ func isGRPC(req *http.Request) bool {
 	return req.ProtoMajor == 2 && strings.HasPrefix(req.Header.Get("Content-Type"), "application/grpc")
 }
 
-// logRefusal tells of a refused request. Strangers could fill the log with theirs,
-// which are counted.
+// logRefusal tells of a refused request. Strangers could fill the log with theirs, and so
+// could a tenant over its limits, who is told to come back: both are counted.
 func (r *Relay) logRefusal(ctx context.Context, route string, id tenancy.Identity, err error) {
 	level := slog.LevelInfo
 	switch fault.Of(err).Kind {
 	case fault.Internal:
 		level = slog.LevelError
-	case fault.Unauthenticated:
+	case fault.Unauthenticated, fault.Limited:
 		level = slog.LevelDebug
 	}
 	if id.Issuer == "" && id.Tenant == "" && level < slog.LevelError {

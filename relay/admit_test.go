@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -265,5 +267,28 @@ func TestWritingNeedsATenant(t *testing.T) {
 	}
 	if resp, body := f.ask("POST", "/loki/api/v1/push", "both", `{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]}]}`, "Content-Type", "application/json"); resp.StatusCode != http.StatusNoContent || f.logs.kept["initech"] != 1 {
 		t.Error("one who reads several and writes one:", resp.Status, body, f.logs.kept)
+	}
+}
+
+// A tenant over its limits, which comes back as often as it likes, doesn't fill the log.
+func TestTheLogIsQuietAboutLimits(t *testing.T) {
+	var out bytes.Buffer
+	f, _ := limitedFixture(t, limits.Set{Tenants: map[string]limits.Limits{"acme": {MaxConcurrentQueries: 1, QueriesPerSecond: 1}}}, func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&out, nil))
+	})
+	for _, tt := range []struct {
+		token        string
+		status, told int
+	}{
+		{"good", http.StatusOK, 0},
+		{"good", http.StatusTooManyRequests, 0},
+		{"forged", http.StatusForbidden, 1},
+	} {
+		if resp, body := f.ask("GET", "/loki/api/v1/labels", tt.token, ""); resp.StatusCode != tt.status {
+			t.Errorf("%s: %s %s", tt.token, resp.Status, body)
+		}
+		if told := strings.Count(out.String(), "request refused"); told != tt.told {
+			t.Errorf("after %d: %s", tt.status, out.String())
+		}
 	}
 }

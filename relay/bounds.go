@@ -128,7 +128,11 @@ func tempoMetricsRange(b bounds, req *http.Request) error {
 
 // tempoTagsRange checks a request whose range is in seconds.
 func tempoTagsRange(b bounds, req *http.Request) error {
-	params := req.URL.Query()
+	return b.tempoParams(req.URL.Query())
+}
+
+// tempoParams checks the range of the parameters start and end, in seconds.
+func (b bounds) tempoParams(params url.Values) error {
 	start, err := secondsParam(params, "start")
 	if err != nil {
 		return err

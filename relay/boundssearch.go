@@ -22,15 +22,7 @@ func (b bounds) tempoSearch(params url.Values, narrowed search, isNarrowed bool)
 	if isNarrowed {
 		return b.tempoRange(narrowed.start, narrowed.end)
 	}
-	start, err := secondsParam(params, "start")
-	if err != nil {
-		return err
-	}
-	end, err := secondsParam(params, "end")
-	if err != nil {
-		return err
-	}
-	return b.tempoRange(start, end)
+	return b.tempoParams(params)
 }
 
 // The fields of tempopb.SearchRequest with limits.

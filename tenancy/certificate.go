@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"crypto/x509"
+	"fmt"
 	"time"
 )
 
@@ -37,6 +38,19 @@ func (s *snapshot) verifyCertificate(c *x509.Certificate, now time.Time) (*verif
 		return nil, &Error{Reason: Revoked}
 	}
 	return v, nil
+}
+
+// nobody is for who shows no token, and at most a certificate that stands for nobody. To
+// whoever reads the audit log it says what the policy would have to name.
+func nobody(c *x509.Certificate) *Error {
+	if c == nil {
+		return &Error{Reason: Missing}
+	}
+	if hiddenName(c) {
+		return refused(Missing, "no token, and a client certificate with a name that is not looked at")
+	}
+	subject := c.Subject.String()
+	return refused(Missing, fmt.Sprintf("no token, and the client certificate %q stands for no tenant", subject[:min(len(subject), maxSubject)]))
 }
 
 // hiddenName reports whether [crypto/x509/pkix.Name.String] leaves a part of the subject out, such

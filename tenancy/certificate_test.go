@@ -100,7 +100,13 @@ func TestCertificates(t *testing.T) {
 		})
 	}
 
+	// Who sets certificates up is told what to name.
+	_, err := NewAuthenticator(policy, c.now).Authenticate(Caller{Certificate: stranger})
+	if want := `credential refused: missing: no token, and the client certificate "CN=stranger" stands for no tenant`; err == nil || err.Error() != want {
+		t.Errorf("of a stranger: %v", err)
+	}
+
 	policy.Certificates = append(policy.Certificates, policy.Certificates[0])
-	_, err := NewAuthenticator(policy, c.now).Authenticate(Caller{Certificate: shipper})
+	_, err = NewAuthenticator(policy, c.now).Authenticate(Caller{Certificate: shipper})
 	wantReason(t, err, BadTenant)
 }

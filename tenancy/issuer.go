@@ -7,14 +7,12 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-const (
-	// leeway is how far the clocks of those who make our own tokens may differ from ours.
-	leeway = 30 * time.Second
+// MaxKeys is how many keys of an issuer are tried on one token: a check of a signature is
+// the most that a stranger can make us work.
+const MaxKeys = 8
 
-	// maxKeys is how many keys are tried on one token: a check of a signature is the most
-	// that a stranger can make us work.
-	maxKeys = 8
-)
+// leeway is how far the clocks of those who make our own tokens may differ from ours.
+const leeway = 30 * time.Second
 
 // issuer is an [Issuer], prepared for questions.
 type issuer struct {
@@ -114,7 +112,7 @@ func (i *issuer) verifySignature(t *unverified, v *verified, now time.Time) (Pub
 			if t.kid != "" && key.ID != "" && key.ID != t.kid || !key.usable(t.algorithm) || key.ended(now) {
 				continue
 			}
-			if tried++; tried > maxKeys {
+			if tried++; tried > MaxKeys {
 				return PublicKey{}, refused(BadSignature, "more keys than are tried")
 			}
 			if method.Verify(t.signed, t.signature, key.Key) == nil {

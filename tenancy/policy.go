@@ -59,7 +59,7 @@ type ClaimNames struct {
 type KeySet interface {
 	// Keys returns those keys that may have signed a token with this "kid", which is
 	// empty if the token names none. It may wait for keys to be fetched. Of all that an
-	// issuer's sets return, those are tried that have this id or none, at most 8.
+	// issuer's sets return, those are tried that have this id or none, at most [MaxKeys].
 	Keys(kid string) []PublicKey
 	// Generation changes whenever a key is taken away or replaced.
 	Generation() uint64

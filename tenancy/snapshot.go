@@ -83,7 +83,7 @@ func (s *snapshot) identify(c credential, now time.Time) (Identity, *verified, e
 		}
 	}
 	if v == nil {
-		return Identity{}, nil, &Error{Reason: Missing}
+		return Identity{}, nil, nobody(c.certificate)
 	}
 	id := v.id
 	if c.token != "" && byCertificate != nil {

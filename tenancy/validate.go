@@ -136,8 +136,8 @@ func (t APIToken) validate(path, id string, found *problems) {
 }
 
 func (c Certificate) validate(path string, found *problems) {
-	if c.Subject == "" {
-		found.add(path+".subject", "is empty")
+	if err := validSubject(c.Subject); err != nil {
+		found.add(path+".subject", "%v", err)
 	}
 	if err := ValidTenant(c.Tenant); err != nil {
 		found.add(path+".tenant", "%v", err)

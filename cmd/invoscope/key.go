@@ -37,7 +37,7 @@ func (c *keyGenerateCmd) Run(g *globals) error {
 type keyRotateCmd struct {
 	storeFlags `embed:""`
 	Keep       *span  `xor:"keep" placeholder:"DURATION" help:"How long tokens of the old key are accepted, such as 30d; 0 ends them now. Default: 90d, the life of tokens."`
-	KeepUntil  moment `xor:"keep" placeholder:"TIME" help:"Until when they are."`
+	KeepUntil  moment `xor:"keep" placeholder:"TIME" help:"Until when they are accepted: a date such as 2026-12-31, or a time such as 2026-12-31T12:00:00Z."`
 }
 
 // Help is shown by invoscope key rotate --help.
@@ -78,10 +78,10 @@ func (c *keyRotateCmd) Run(g *globals) error {
 
 type keyListCmd struct {
 	storeFlags `embed:""`
-	JSON       bool `name:"json" help:"Print one JSON object a line."`
+	outputFlag `embed:""`
 }
 
-// listedKey is a key as `key list --json` prints it.
+// listedKey is a key as `key list -o json` prints it.
 type listedKey struct {
 	ID      string         `json:"kid"`
 	State   store.KeyState `json:"state"`
@@ -99,12 +99,12 @@ func (c *keyListCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
+	if c.json() {
 		list := make([]listedKey, len(keys))
 		for i, k := range keys {
 			list[i] = listedKey(k)
 		}
-		return writeLines(g.stdout, list)
+		return writeLines(g.stdout, list...)
 	}
 	table := tabwriter.NewWriter(g.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "KEY\tSTATE\tMADE\tACCEPTED UNTIL")

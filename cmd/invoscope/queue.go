@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/invoscope/invoscope/cmd/invoscope/internal/app"
+	"github.com/invoscope/invoscope/cmd/invoscope/internal/timeline"
 	"github.com/invoscope/invoscope/relay/queue"
 	"github.com/invoscope/invoscope/relay/signal"
 )
@@ -110,7 +112,7 @@ func (s letterSelection) each(ctx context.Context, do func(box, string, queue.Le
 
 type deadListCmd struct {
 	letterSelection `embed:""`
-	Output          string `short:"o" enum:"text,json" default:"text" help:"text, or json: one object a line (${default})."`
+	outputFlag      `embed:""`
 }
 
 // listed is a letter as `list -o json` prints it.
@@ -129,8 +131,8 @@ const shortID = 8
 
 // Run prints a table.
 func (c *deadListCmd) Run(g *globals) error {
-	if c.Output == "json" {
-		enc := json.NewEncoder(g.stdout)
+	if c.json() {
+		enc := json.NewEncoder(timeline.JSONWriter(g.stdout))
 		return c.each(g.ctx, func(b box, tenant string, l queue.Letter) error {
 			return enc.Encode(listed{l.ID, b.signal, tenant, l.Time, l.Items, len(l.Body), l.Reason})
 		})
@@ -139,8 +141,8 @@ func (c *deadListCmd) Run(g *globals) error {
 	fmt.Fprintln(table, "ID\tSIGNAL\tTENANT\tTIME\tITEMS\tREASON")
 	err := c.each(g.ctx, func(b box, tenant string, l queue.Letter) error {
 		reason, _, _ := strings.Cut(l.Reason, "\n")
-		_, err := fmt.Fprintf(table, "%.*s\t%s\t%s\t%s\t%d\t%s\n", shortID, l.ID, b.signal, tenant, l.Time.UTC().Format(time.RFC3339), l.Items, reason)
-		return err
+		row(table, fmt.Sprintf("%.*s", shortID, l.ID), b.signal, tenant, l.Time.UTC().Format(time.RFC3339), strconv.Itoa(l.Items), reason)
+		return nil
 	})
 	return errors.Join(err, table.Flush())
 }

@@ -102,6 +102,18 @@ func TestDeadLetterCommands(t *testing.T) {
 	}
 }
 
+// An engine's reason quotes what a tenant has sent.
+func TestHostileReasonsAreListedHarmlessly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	bury(t, dir, "logs", "acme", queue.Letter{Reason: "label \x1b]0;pwned\x07\u202e is too long", Body: logRequest(t, "line")})
+	for _, output := range []string{"text", "json"} {
+		out, _, err := runOffline(t, "queue", "dead", "list", "-o", output, "--data-dir", dir)
+		if err != nil || !strings.Contains(out, "is too long") || strings.ContainsFunc(out, harmful) {
+			t.Errorf("%q, %v", out, err)
+		}
+	}
+}
+
 func TestDeadLetterCommandsNameWhatIsWrong(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	bury(t, dir, "logs", "acme", queue.Letter{Reason: "why", Body: logRequest(t, "line")})

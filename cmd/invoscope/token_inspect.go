@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/invoscope/invoscope/cmd/invoscope/internal/timeline"
 	"github.com/invoscope/invoscope/tenancy"
 	"github.com/invoscope/invoscope/tenancy/store"
 )
@@ -23,14 +22,14 @@ import (
 // tokenInspectCmd is `invoscope token inspect`.
 type tokenInspectCmd struct {
 	storeFlags `embed:""`
+	outputFlag `embed:""`
 	Token      string `arg:"" optional:"" default:"-" help:"The token, or - to read it from standard input. What stands here, others on the machine can see."`
 	TokenFile  string `placeholder:"FILE" help:"File with the token."`
-	JSON       bool   `name:"json" help:"Print a JSON object."`
 }
 
 // Help is shown by invoscope token inspect --help.
 func (*tokenInspectCmd) Help() string {
-	return `Judged is by the data directory alone: what its keys signed, and what was issued and revoked there. The claims of another issuer's token are shown, but not whether they are true.
+	return `It goes by the data directory alone: what its keys signed, and what was issued and revoked there. The claims of another issuer's token are shown, but not whether they are true.
 The token's secret is never printed. Exit codes: 0 the token is accepted, 1 it isn't, or can't be verified here.`
 }
 
@@ -85,8 +84,8 @@ func (c *tokenInspectCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = json.NewEncoder(timeline.JSONWriter(g.stdout)).Encode(found)
+	if c.json() {
+		err = writeLines(g.stdout, found)
 	} else {
 		err = found.write(g.stdout, g.now())
 	}

@@ -78,17 +78,17 @@ func TestHostileText(t *testing.T) {
 	own := jwtOf(fmt.Sprintf(`{"alg":"EdDSA","kid":%[1]s}`, text), fmt.Sprintf(`{"iss":"invoscope","sub":%[1]s}`, text))
 	for _, args := range [][]string{
 		{"token", "list"},
-		{"token", "list", "--json"},
+		{"token", "list", "-o", "json"},
 		{"token", "inspect", foreign},
-		{"token", "inspect", foreign, "--json"},
+		{"token", "inspect", foreign, "-o", "json"},
 		{"token", "inspect", own},
 		{"token", "inspect", jwtOf(string(text), "{}")},
 		{"token", "revoke", hostile, "--why", hostile},
 		{"token", "revoke", "--subject", hostile, "--tenant", hostile, "--issuer", hostile, "--why", hostile},
 		{"token", "list"},
-		{"token", "list", "--json"},
+		{"token", "list", "-o", "json"},
 		{"token", "inspect", foreign},
-		{"token", "inspect", foreign, "--json"},
+		{"token", "inspect", foreign, "-o", "json"},
 		{"token", "issue", "--scope", "logs:read", "--subject", hostile},
 		{"key", "list"},
 	} {

@@ -2,15 +2,12 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/invoscope/invoscope/cmd/invoscope/internal/timeline"
 	"github.com/invoscope/invoscope/tenancy"
 	"github.com/invoscope/invoscope/tenancy/store"
 )
@@ -18,8 +15,8 @@ import (
 // tokenListCmd is `invoscope token list`.
 type tokenListCmd struct {
 	storeFlags `embed:""`
+	outputFlag `embed:""`
 	Tenant     string `placeholder:"NAME" help:"Only those that open this tenant's data."`
-	JSON       bool   `name:"json" help:"Print one JSON object a line."`
 }
 
 // Help is shown by invoscope token list --help.
@@ -27,7 +24,7 @@ func (*tokenListCmd) Help() string {
 	return `Shown are the tokens of "token issue" and the daemon's own. A token of another issuer is not known before it comes, nor is one that a command made for itself for a few minutes.`
 }
 
-// listedToken is a token as `token list --json` prints it.
+// listedToken is a token as `token list -o json` prints it.
 type listedToken struct {
 	ID      string          `json:"id"`
 	Kind    store.Kind      `json:"kind"`
@@ -65,8 +62,8 @@ func (c *tokenListCmd) Run(g *globals) error {
 		state, why := known.judge(t, g.now())
 		list = append(list, listedToken{t.ID, t.Kind, t.Tenant, t.Tenants, t.Subject, t.Scopes, t.Issued, t.Expires, t.KeyID, state, why})
 	}
-	if c.JSON {
-		return writeLines(g.stdout, list)
+	if c.json() {
+		return writeLines(g.stdout, list...)
 	}
 	if len(list) == 0 {
 		_, err := fmt.Fprintln(g.stdout, "no tokens")
@@ -83,25 +80,6 @@ func (c *tokenListCmd) Run(g *globals) error {
 			away(t.Issued, g.now()), away(t.Expires, g.now()), state)
 	}
 	return table.Flush()
-}
-
-// row writes cells, which may have a stranger's text, into a table.
-func row(w io.Writer, cells ...string) {
-	for i := range cells {
-		cells[i] = timeline.Clean(cells[i])
-	}
-	fmt.Fprintln(w, strings.Join(cells, "\t"))
-}
-
-// writeLines prints a JSON object a line.
-func writeLines[T any](w io.Writer, list []T) error {
-	enc := json.NewEncoder(timeline.JSONWriter(w))
-	for _, one := range list {
-		if err := enc.Encode(one); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // opens tells whether the token reads or writes a tenant's data.

@@ -27,11 +27,11 @@ func TestTokenSession(t *testing.T) {
 	s.do("token", "issue", "--scope", "logs:write", "--tenant", "b", "--tenants", "acme", "--ttl", "20m")
 	s.do("token", "list")
 	s.do("token", "list", "--tenant", "b")
-	s.do("token", "list", "--json")
+	s.do("token", "list", "-o", "json")
 	s.inspect(ci)
-	s.inspect(ci, "--json")
+	s.inspect(ci, "-o", "json")
 	s.inspect(operator)
-	s.inspect(operator, "--json")
+	s.inspect(operator, "-o", "json")
 	s.now = s.now.Add(24 * time.Hour)
 	s.do("token", "list")
 	s.do("token", "revoke", "--subject", "ci", "--why", "the laptop was lost")
@@ -84,7 +84,7 @@ func TestKeySession(t *testing.T) {
 	fourth := s.do("token", "issue", "--scope", "logs:read")
 	s.do("key", "rotate", "--keep", "0")
 	s.do("key", "list")
-	s.do("key", "list", "--json")
+	s.do("key", "list", "-o", "json")
 	s.inspect(fourth)
 	s.now = s.now.Add(31 * 24 * time.Hour)
 	s.do("token", "list")
@@ -124,7 +124,7 @@ func TestCommandsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for command, want := range map[string]int{"token": 2 * each, "key": each + 1} {
-		listed, _, err := s.run(t, command, "list", "--json", "--data-dir", s.dir)
+		listed, _, err := s.run(t, command, "list", "-o", "json", "--data-dir", s.dir)
 		if err != nil || strings.Count(listed, "\n") != want {
 			t.Errorf("%s list: %d lines, %v; want %d", command, strings.Count(listed, "\n"), err, want)
 		}

@@ -48,7 +48,7 @@ type kind struct {
 	template    string
 	tenant      string // the template of a tenant's overrides
 	stopTimeout time.Duration
-	harmless    []string // warnings of every start
+	harmless    []string // warnings and errors of a start as it should be
 	isSaved     func(logRecord) bool
 	isLosing    func(logRecord) bool
 	discards    bool // it counts what it drops after it acknowledged it
@@ -84,7 +84,17 @@ type incarnation struct {
 
 // NewLoki makes an engine that runs Loki as a child.
 func NewLoki(opts EmbeddedOptions) *Embedded {
-	e := newEmbedded(kind{name: "loki", template: lokiTemplate, tenant: lokiTenant, stopTimeout: 15 * time.Second, isLosing: isLokiLosing, repair: repairLokiLog}, opts)
+	e := newEmbedded(kind{
+		name:        "loki",
+		template:    lokiTemplate,
+		tenant:      lokiTenant,
+		stopTimeout: 15 * time.Second,
+		isLosing:    isLokiLosing,
+		repair:      repairLokiLog,
+		// Its distributor may look at the ring before its ingester is in it
+		// (pkg/distributor/ratestore.go, updateAllRates).
+		harmless: []string{"error getting ingester clients"},
+	}, opts)
 	e.client.pusher = lokiPusher{e.client}
 	return e
 }

@@ -14,7 +14,7 @@
 //   - Keys come over https, or from this host itself. https never becomes http.
 //   - A key is for signatures, and of a kind and size that [tenancy] verifies. Secrets
 //     and private keys are never taken from a URL.
-//   - A request costs at most 16 signatures: no more keys than that match one "kid".
+//   - No more than [tenancy.MaxKeys] keys match one "kid", since each costs a signature.
 //   - No error and no log line holds a secret, a private key, or the query of a URL.
 //
 // All fetching is done by [Set.Run], in its own goroutine, one fetch at a time. The

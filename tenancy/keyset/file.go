@@ -57,8 +57,8 @@ func parsePEM(data []byte) ([]tenancy.PublicKey, error) {
 			return nil, fmt.Errorf("%d of its %d PEM blocks can't be read", blocks-n+1, blocks)
 		case block == nil:
 			return keys, noChain(certificates)
-		case n > maxTried:
-			return nil, fmt.Errorf("more than %d keys", maxTried)
+		case n > tenancy.MaxKeys:
+			return nil, fmt.Errorf("more than %d keys", tenancy.MaxKeys)
 		}
 		key, certificate, err := parseBlock(block)
 		if err != nil {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/invoscope/invoscope/tenancy"
 )
 
 func asymmetric() []string {
@@ -87,7 +89,7 @@ func TestPEMFileRefused(t *testing.T) {
 	huge := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 8192, 1), E: 65537}
 	even := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 2047, 1), E: 2}
 	var many []byte
-	for range maxTried + 1 {
+	for range tenancy.MaxKeys + 1 {
 		many = append(many, newPair(t, "EdDSA").pem(t)...)
 	}
 	for name, tc := range map[string]struct {
@@ -110,7 +112,7 @@ func TestPEMFileRefused(t *testing.T) {
 		"even exponent": {publicPEM(t, even), "", "can't be one"},
 		"P-224":         {publicPEM(t, curve.Public()), "", "on P-224"},
 		"two for an id": {append(good.pem(t), newPair(t, "EdDSA").pem(t)...), "one", "holds 2 keys"},
-		"too many":      {many, "", "more than 16 keys"},
+		"too many":      {many, "", "more than 8 keys"},
 		"large":         {bytes.Repeat([]byte("x"), maxBytes+1), "", "larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {

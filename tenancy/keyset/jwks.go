@@ -60,8 +60,8 @@ func parseJWKS(data []byte, file bool) (keys []tenancy.PublicKey, skipped []stri
 			continue
 		}
 		keys = append(keys, made...)
-		if same[made[0].ID] += len(made); same[made[0].ID] > maxTried {
-			return nil, skipped, fmt.Errorf("more than %d keys with one kid", maxTried)
+		if same[made[0].ID] += len(made); same[made[0].ID] > tenancy.MaxKeys {
+			return nil, skipped, fmt.Errorf("more than %d keys with one kid", tenancy.MaxKeys)
 		}
 	}
 	if len(keys) == 0 {

@@ -119,7 +119,7 @@ func TestJWKSRefused(t *testing.T) {
 	for n := range maxKeys + 1 {
 		many = append(many, p.jwk(t, fmt.Sprint(n), nil))
 	}
-	for range maxTried + 1 {
+	for range tenancy.MaxKeys + 1 {
 		alike = append(alike, p.jwk(t, "same", nil))
 	}
 	for name, tc := range map[string]struct{ content, want string }{
@@ -133,7 +133,7 @@ func TestJWKSRefused(t *testing.T) {
 		"cut off":       {jwks(t, p.jwk(t, "p", nil))[:50], "not a JSON Web Key Set"},
 		"something on":  {jwks(t, p.jwk(t, "p", nil)) + "{}", "not a JSON Web Key Set"},
 		"too many":      {jwks(t, many...), "101 keys (want at most 100)"},
-		"one kid":       {jwks(t, alike...), "more than 16 keys with one kid"},
+		"one kid":       {jwks(t, alike...), "more than 8 keys with one kid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, _, err := parseJWKS([]byte(tc.content), false); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -158,14 +158,14 @@ func TestKeysThatShareAKid(t *testing.T) {
 	refused(t, s, a.token(t, "y"))
 }
 
-// A token that names no key costs at most 16 signatures.
+// A token that names no key costs at most [tenancy.MaxKeys] signatures.
 func TestTokenWithoutAKidAndManyKeys(t *testing.T) {
 	p := newPair(t, "EdDSA")
 	keys := []jwk{p.jwk(t, "last", nil)}
-	for n := range maxTried {
+	for n := range tenancy.MaxKeys {
 		keys = append(keys, newPair(t, "EdDSA").jwk(t, fmt.Sprint(n), nil))
 	}
-	s := open(t, Options{JWKSFile: write(t, []byte(jwks(t, keys[:maxTried]...)))})
+	s := open(t, Options{JWKSFile: write(t, []byte(jwks(t, keys[:tenancy.MaxKeys]...)))})
 	accepted(t, s, p.token(t, ""))
 	s = open(t, Options{JWKSFile: write(t, []byte(jwks(t, keys...)))})
 	refused(t, s, p.token(t, ""))

@@ -15,7 +15,7 @@ const DefaultRefresh = 15 * time.Minute
 // Options say where keys are: in exactly one of File, SecretFile, JWKSFile, JWKSURL, or
 // where Discovery finds them.
 type Options struct {
-	// File is PEM: public keys or certificates, 16 at most. They match tokens of any
+	// File is PEM: public keys or certificates, [tenancy.MaxKeys] at most. They match tokens of any
 	// "kid" and of none, unless ID is set: then there is one key, for tokens of that
 	// "kid" and of none. A certificate's key is accepted until the certificate ends.
 	File string

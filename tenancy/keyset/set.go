@@ -12,9 +12,6 @@ import (
 	"github.com/invoscope/invoscope/tenancy"
 )
 
-// maxTried is how many keys may match one token, each of which costs a signature.
-const maxTried = 16
-
 // Set is a set of keys. It is safe for concurrent use.
 type Set struct {
 	opts   Options
@@ -43,13 +40,13 @@ type state struct {
 	generation uint64
 }
 
-// Keys returns the keys that may have signed a token with this "kid", 16 at most. Treat
-// them as read-only.
+// Keys returns the keys that may have signed a token with this "kid", [tenancy.MaxKeys] at
+// most. Treat them as read-only.
 //
 // The keys of a PEM or secret file match as [Options.File] says. Of a JSON Web Key Set
 // the keys with this "kid" match, several if they share it, in the set's order; if there
 // is none, those that have no "kid". A token without a "kid" matches every key if there
-// are no more than 16, and else none: it should have named one (OpenID Connect Core 1.0,
+// are no more than that, and else none: it should have named one (OpenID Connect Core 1.0,
 // section 10.1).
 //
 // If nothing has this "kid" and the keys come from a URL, Keys waits for a fetch that is
@@ -87,7 +84,7 @@ func (s *Set) match(kid string) []tenancy.PublicKey {
 		}
 		return now.byID[""]
 	}
-	if len(now.keys) > maxTried {
+	if len(now.keys) > tenancy.MaxKeys {
 		return nil
 	}
 	return now.keys

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/invoscope/invoscope/tenancy"
 )
 
 // Strangers choose "kid" freely: however many they make up, and whatever they look
@@ -93,7 +95,7 @@ func TestTokenWithoutAKidCausesNoFetch(t *testing.T) {
 	p := newPair(t, "ES256")
 	bubble(t, func(t *testing.T) {
 		keys := []jwk{p.jwk(t, "p", nil)}
-		for n := range maxTried {
+		for n := range tenancy.MaxKeys {
 			keys = append(keys, p.jwk(t, fmt.Sprint(n), nil))
 		}
 		w := watch(t, &provider{answer: answers(http.StatusOK, jwks(t, keys...))}, Options{})

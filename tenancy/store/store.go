@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,10 @@ const (
 	// lockPatience is how long a change waits for another one, which takes milliseconds.
 	lockPatience = 10 * time.Second
 	lockRetry    = 5 * time.Millisecond
+	// lockPause is how long a store leaves the lock alone after a change of its own.
+	// Those who wait only look now and then whether it is free, and one that changes
+	// much would else take it before they do, each time.
+	lockPause = 2 * lockRetry
 )
 
 // Store is a data directory's keys, tokens and revocations. It is safe for concurrent
@@ -32,6 +37,8 @@ type Store struct {
 	// records are the token files as they were last read, by name: a directory of
 	// 10,000 is read at each change of it.
 	records map[string]cachedRecord
+
+	released atomic.Pointer[time.Time] // when it last gave the lock back; nil: never
 }
 
 // Open returns the store of a data directory, judging time by now (usually time.Now).
@@ -59,6 +66,9 @@ func (s *Store) locked(change func() error) (err error) {
 	}
 	path := filepath.Join(s.dir, "tenancy.lock")
 	lock := flock.New(path, flock.SetPermissions(0o600))
+	if last := s.released.Load(); last != nil {
+		<-time.After(min(lockPause, lockPause-time.Since(*last))) // never longer, whatever the clock does
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()
 	if _, err := lock.TryLockContext(ctx, lockRetry); errors.Is(err, context.DeadlineExceeded) {
@@ -66,7 +76,11 @@ func (s *Store) locked(change func() error) (err error) {
 	} else if err != nil {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	defer func() {
+		err = errors.Join(err, lock.Unlock())
+		now := time.Now()
+		s.released.Store(&now)
+	}()
 	if err := s.giveAway(path, os.Chown); err != nil {
 		return err
 	}

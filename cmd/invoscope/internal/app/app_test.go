@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -94,7 +95,7 @@ func get(t testing.TB, url, token string) (int, string) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: testRoots}}}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: testRoots}}}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -183,13 +184,18 @@ func TestServesWhileEnginesStart(t *testing.T) {
 		t.Errorf("/livez while the engines start: %d", code)
 	}
 	up.Store(true)
-	<-ready
-	// The answer from before may be remembered for a moment.
-	for code, _ := get(t, base+"/ready", ""); code != http.StatusOK; code, _ = get(t, base+"/ready", "") {
-		if t.Context().Err() != nil {
-			t.Fatalf("/ready: %d", code)
-		}
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("ended before it was ready: %v", err)
 	}
+	// The answer from before may be remembered for a moment.
+	eventually(t, func() string {
+		if code, body := get(t, base+"/ready", ""); code != http.StatusOK {
+			return fmt.Sprintf("/ready: %d %s", code, body)
+		}
+		return ""
+	})
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -281,5 +287,22 @@ func TestFailureToSaveIsReturned(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "queues: ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// What a first start makes of its own is no change of what it watches.
+func TestFirstStartIsNoReload(t *testing.T) {
+	engines, _ := remote(t)
+	a, err := New(testConfig(t, t.TempDir(), engines), slog.New(slog.DiscardHandler), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed := a.watched.Load().Changed(); len(changed) > 0 {
+		t.Errorf("changed: %v", changed)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := a.Run(ctx, func(runinfo.Info) {}); err != nil {
+		t.Error(err)
 	}
 }

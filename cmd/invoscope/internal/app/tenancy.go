@@ -32,6 +32,12 @@ func (a *App) openTenancy() (err error) {
 	if _, err := a.store.SigningKey(); err != nil {
 		return fmt.Errorf("open the signing key: %w", err)
 	}
+	// Before the files are looked at, so that it isn't a change of theirs.
+	a.info.Tenant = a.cfg.Tenancy.DefaultTenant
+	a.info.TokenFile = filepath.Join(a.cfg.DataDir, "token")
+	if err := a.ensureFirstToken(); err != nil {
+		return err
+	}
 	files := a.look(filewatch.Files{}, a.cfg)
 	first, err := a.read(a.cfg, snapshot{})
 	if err != nil {
@@ -50,9 +56,7 @@ func (a *App) openTenancy() (err error) {
 		return err
 	}
 	a.state.Store(&reloadState{at: a.now()})
-	a.info.Tenant = a.cfg.Tenancy.DefaultTenant
-	a.info.TokenFile = filepath.Join(a.cfg.DataDir, "token")
-	return a.ensureFirstToken()
+	return nil
 }
 
 func (a *App) openAudit() (err error) {

@@ -31,9 +31,14 @@ func (i *Issuer) problems(p problemList) {
 	}
 	i.Claims.problems(p.at(".claims"))
 	p.check(len(i.Keys) > 0, ".keys", "must name at least one source of keys")
+	unnamed := 0
 	for n := range i.Keys {
 		i.Keys[n].problems(p.at(fmt.Sprintf(".keys[%d]", n)), i)
+		if i.Keys[n].matchesAny() {
+			unnamed++
+		}
 	}
+	p.check(unnamed <= tenancy.MaxKeys, ".keys", fmt.Sprintf("%d files without an id, of which only %d are tried on a token: give them ids, which tokens name as kid", unnamed, tenancy.MaxKeys))
 	p.check(i.namesTenant(), ".claims", "say no tenant, and nothing else does: set tenant, or claims.tenant, or claims.tenants")
 	i.algorithmProblems(p)
 	i.roleProblems(p)
@@ -72,6 +77,9 @@ func (i *Issuer) roleProblems(p problemList) {
 
 // Remote reports whether the keys are fetched over the network.
 func (k KeySource) Remote() bool { return k.JWKSURL != "" || k.Discovery }
+
+// matchesAny reports whether the keys are tried on tokens of any "kid".
+func (k KeySource) matchesAny() bool { return (k.File != "" || k.SecretFile != "") && k.ID == "" }
 
 func (k *KeySource) problems(p problemList, of *Issuer) {
 	sources := 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
@@ -29,6 +30,10 @@ func (t Tenancy) policyProblems(p problemList) {
 	said := map[string]bool{}
 	for _, one := range *p.list {
 		said[one.Path] = true
+		// Of scopes that don't exist the policy has none.
+		if owner, _, ok := strings.Cut(one.Path, ".scopes["); ok {
+			said[owner+".scopes"] = true
+		}
 	}
 	for _, one := range unjoin(t.Policy().Validate()) {
 		var problem *tenancy.Problem
