@@ -63,6 +63,10 @@ func TestRecords(t *testing.T) {
 			"DELETE", "/api/echo", "good", "", "",
 			audit.Record{Method: "DELETE", Path: "/api/echo", Status: 405, Out: 31, Reason: "the method is not allowed here"}, "",
 		},
+		"an encoded token": {
+			"GET", "/nowhere/%69nv_tok%5fid_secret%0a", "", "", "",
+			audit.Record{Method: "GET", Path: "/nowhere/inv_tok_id_secret\n", Status: 404, Out: 22, Reason: "there is nothing here"}, "", // the log masks it
+		},
 		"a dot segment": {
 			"GET", "/%2e%2e/flush", "good", "", "",
 			audit.Record{Method: "GET", Path: "/%2e%2e/flush", Status: 400, Out: 27, Reason: "the path has a dot segment"}, "",

@@ -30,7 +30,7 @@ func (x *exchange) query() []audit.Param {
 	}
 	var params []audit.Param
 	if strings.Contains(x.route.Pattern, "{") { // what stands in the path
-		params = append(params, audit.Param{Name: "path", Value: x.req.URL.EscapedPath()})
+		params = append(params, audit.Param{Name: "path", Value: pathOf(x.req.URL)})
 	}
 	if x.req.URL.RawQuery != "" {
 		params = appendParams(params, x.req.URL.RawQuery)

@@ -85,8 +85,16 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 			r.recordRefused(ctx, call, id, err)
 			return ctx, fault.Status(err).Err()
 		}
-		return r.withCall(withIdentity(ctx, id), call, id), nil
+		return r.withCall(withIdentity(r.heldCall(ctx, id), id), call, id), nil
 	}
+}
+
+// heldCall is the context of a call that ends with its token: a message may come long
+// after the headers.
+func (r *Relay) heldCall(ctx context.Context, id tenancy.Identity) context.Context {
+	held, release := r.opts.Authenticator.Hold(ctx, id)
+	context.AfterFunc(held, release) // when its stream ends, too
+	return held
 }
 
 // intercept lets no call without an identity through to a service, whichever way
@@ -94,6 +102,10 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 func (r *Relay) intercept(ctx context.Context, req any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
 	defer r.recoverCall(ctx, call.FullMethod, &err)
 	if _, err := tenantOf(ctx); err != nil {
+		r.logRefusal(ctx, call.FullMethod, tenancy.Identity{}, err)
+		return nil, fault.Status(err).Err()
+	}
+	if err := cutOff(ctx); err != nil {
 		r.logRefusal(ctx, call.FullMethod, tenancy.Identity{}, err)
 		return nil, fault.Status(err).Err()
 	}

@@ -5,37 +5,69 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/invoscope/invoscope/relay/fault"
 	"github.com/invoscope/invoscope/tenancy"
 	"github.com/invoscope/invoscope/tenancy/audit"
 )
 
-// held returns the handler of a route whose answer may outlive the token: it ends with
-// it. A WebSocket is closed, a gRPC call gets its status, any other answer breaks off.
+// held returns the handler of a route for as long as the token lasts: what comes of the
+// request ends with it, also an upload whose body is still to come. A WebSocket is closed,
+// a gRPC call gets its status, any other answer breaks off.
 func (r *Relay) held(route Route, serve handler) handler {
-	if !route.Long {
+	if route.Scope == "" {
 		return serve
 	}
 	return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
 		ctx, release := r.opts.Authenticator.Hold(req.Context(), id)
 		defer release()
-		x := exchangeOf(w)
-		if x != nil {
-			x.begin()
-			// A handler that is writing to a client that doesn't read would not notice.
-			defer context.AfterFunc(ctx, x.closeConn)()
+		returned := false // a proxy's handler panics when its answer is cut off
+		if x := exchangeOf(w); x != nil {
+			if route.Long {
+				x.begin()
+			}
+			defer x.interruptAfter(ctx)()
 			defer func() {
-				if err := cutOff(ctx); err != nil && x.reason == "" {
-					x.reason = err.Error() // the handler may not return
+				if cut := cutOff(ctx); cut != nil && !returned {
+					x.reason = cut.Error()
 				}
 			}()
 		}
 		err := serve(w, req.WithContext(ctx), id)
-		if cut := cutOff(ctx); cut != nil {
+		returned = true
+		// An answer that is whole by then is left alone.
+		if cut := cutOff(ctx); cut != nil && (err != nil || route.Long || route.Shape == fault.GRPC) {
 			return cut
 		}
 		return err
+	}
+}
+
+// interruptAfter keeps a handler from waiting for its client when ctx has ended for the
+// token's sake. Call what it returns before the handler returns.
+func (x *exchange) interruptAfter(ctx context.Context) (stop func()) {
+	over := make(chan struct{})
+	unused := context.AfterFunc(ctx, func() {
+		defer close(over)
+		x.closeConn() // whoever went away, too
+		if cutOff(ctx) == nil {
+			return
+		}
+		// A body is no longer waited for; and who doesn't read an answer gets time for what
+		// is written of it, not more.
+		control := http.NewResponseController(x.ResponseWriter)
+		if x.route.Shape != fault.GRPC { // whose server sees to it, with a status
+			_ = control.SetReadDeadline(time.Unix(1, 0))
+		}
+		if x.route.Long {
+			_ = control.SetWriteDeadline(time.Now().Add(x.relay.writeTimeout))
+		}
+	})
+	return func() {
+		if !unused() {
+			<-over // HTTP/2's ResponseWriter is gone when the handler has returned
+		}
 	}
 }
 

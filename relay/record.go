@@ -4,12 +4,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/invoscope/invoscope/tenancy/audit"
+	"github.com/invoscope/invoscope/tenancy/redact"
 )
 
 // audits reports whether a line is written about requests to a route. An open route
@@ -25,7 +27,7 @@ func (x *exchange) record(phase audit.Phase) {
 		Host: x.req.Host, Remote: x.req.RemoteAddr, Reason: x.reason,
 	}
 	if rec.Route == "" {
-		rec.Path = x.req.URL.EscapedPath()
+		rec.Path = pathOf(x.req.URL)
 		if rec.Path == "" {
 			rec.Path = x.req.RequestURI
 		}
@@ -48,6 +50,14 @@ func (x *exchange) record(phase audit.Phase) {
 		rec.Query = x.query()
 	}
 	x.relay.opts.Audit.Record(&rec)
+}
+
+// pathOf is a path as it came, or decoded if that is what shows a secret in it.
+func pathOf(u *url.URL) string {
+	if redact.String(u.Path) != u.Path {
+		return u.Path
+	}
+	return u.EscapedPath()
 }
 
 // grpcCode is the name of the gRPC code in an answer's header or trailer.

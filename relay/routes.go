@@ -19,7 +19,7 @@ type Route struct {
 	Shape fault.Shape
 	// OTLP says that the OTLP/HTTP port serves it too.
 	OTLP bool
-	// Long says that an answer may go on for hours: it is cut off when its token ends.
+	// Long says that an answer may go on for hours. It is never whole when its token ends.
 	Long bool
 	// Free says that a request costs next to nothing, and doesn't count as a query.
 	Free bool

@@ -120,6 +120,7 @@ func TestAttacks(t *testing.T) {
 		"header alg twice":                {raw(`{"alg":"none","alg":"EdDSA","kid":"`+key.id+`"}`, payload), Malformed},
 		"header kid twice":                {raw(`{"alg":"EdDSA","kid":"a","kid":"`+key.id+`"}`, payload), Malformed},
 		"header alg in capitals":          {raw(`{"ALG":"EdDSA","kid":"`+key.id+`"}`, payload), BadSignature},
+		"not UTF-8":                       {raw(`{"alg":"EdDSA"}`, strings.Replace(payload, `{`, `{"sub":"`+"\xff"+`",`, 1)), Malformed},
 		"crit":                            {raw(`{"alg":"EdDSA","crit":["exp"],"exp":1}`, payload), Malformed},
 		"crit empty":                      {raw(`{"alg":"EdDSA","crit":[]}`, payload), Malformed},
 		"crit null":                       {raw(`{"alg":"EdDSA","crit":null}`, payload), Malformed},

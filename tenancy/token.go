@@ -3,6 +3,7 @@ package tenancy
 import (
 	"encoding/base64"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxKeyID is the longest "kid" looked for, in bytes.
@@ -63,6 +64,11 @@ func decodeObject(segment string) (rawJSON, error) {
 	b, err := decodeSegment(segment)
 	if err != nil {
 		return nil, err
+	}
+	// encoding/json reads other bytes as U+FFFD or as they are; a revocation, which is kept
+	// as JSON, couldn't name such a token.
+	if !utf8.Valid(b) {
+		return nil, malformed("not UTF-8")
 	}
 	v, ok := parseJSON(b)
 	if !ok || !v.object() {

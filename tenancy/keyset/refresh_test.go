@@ -233,7 +233,8 @@ func TestAdopt(t *testing.T) {
 	p := newPair(t, "ES256")
 	bubble(t, func(t *testing.T) {
 		old := watch(t, &provider{answer: answers(http.StatusOK, jwks(t, p.jwk(t, "p", nil)))}, Options{Tenant: "acme"})
-		old.Keys("unknown")
+		old.Keys("unknown") // waits for the first fetch
+		old.Keys("unknown") // causes one
 		for name, tc := range map[string]struct {
 			o    Options
 			want int
@@ -253,6 +254,9 @@ func TestAdopt(t *testing.T) {
 			keys := s.match("p")
 			if len(keys) != tc.want || len(keys) > 0 && keys[0].Tenant != tc.o.Tenant {
 				t.Errorf("%s: %+v, want %d keys of tenant %q", name, keys, tc.want, tc.o.Tenant)
+			}
+			if tc.want > 0 && (s.asked.IsZero() || s.asked != old.asked) {
+				t.Errorf("%s: a reload lets strangers have the provider asked again", name)
 			}
 		}
 		if keys := old.Keys("p"); keys[0].Tenant != "acme" {

@@ -106,6 +106,11 @@ tenancy: {certificates: [{subject: "CN=shipper,O=Acme", tenant: acme, scopes: ["
 	if status, body, _, err := ask(t, known, url, ""); err != nil || status != http.StatusOK || body != "HTTP/2.0 tenant acme" {
 		t.Errorf("by certificate: %d %q, %v", status, body, err)
 	}
+	// A session that is resumed would bring its certificate from when it began.
+	known.CloseIdleConnections()
+	if resp, err := known.Get(url); err != nil || resp.TLS.DidResume || resp.Body.Close() != nil {
+		t.Errorf("the session was resumed, or %v", err)
+	}
 	cert, key = ca.Issue(t, "stranger")
 	if status, _, _, err := ask(t, clientOf(t, ca, cert, key), url, ""); err != nil || status != http.StatusUnauthorized {
 		t.Errorf("another subject: %d, %v", status, err)
