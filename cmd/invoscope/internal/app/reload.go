@@ -40,6 +40,7 @@ type reloads struct {
 	mu      sync.Mutex      // held during a reload
 	current snapshot        // what is in force; only changed with mu
 	told    *told           // nil if the engines may not know; only with mu
+	stored  filewatch.Files // the data directory's own that reloadStore took over; only with mu
 	state   atomic.Pointer[reloadState]
 	metrics reloadMetrics
 }
@@ -154,6 +155,10 @@ func (a *App) reload(why string) {
 // else is bad or takes its time: a mistake in a tenants file must not keep a stolen token
 // good. If the data directory is what is bad, nothing changes. The caller holds mu.
 func (a *App) reloadStore() {
+	files := filewatch.Look(a.store.Paths()...)
+	if files.Same(a.stored) {
+		return // a reload that fails is tried again every few seconds
+	}
 	policy, err := a.readStore(a.current.policy)
 	if err == nil {
 		err = policy.Validate()
@@ -162,7 +167,7 @@ func (a *App) reloadStore() {
 		return // said by the reload of everything, as part of all that is wrong
 	}
 	a.authenticator.Swap(policy)
-	a.current.policy = policy
+	a.current.policy, a.stored = policy, files
 }
 
 // readAgain reads everything. It looks at each file before it reads it, so that none
