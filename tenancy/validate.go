@@ -10,7 +10,7 @@ import (
 
 // maxLeeway is how far clocks may differ. Those that differ more need repair, and each
 // second of it is one that an expired token is accepted.
-const maxLeeway = time.Hour
+const maxLeeway = 10 * time.Minute
 
 // Problem is something in a [Policy] that can't be right.
 type Problem struct {

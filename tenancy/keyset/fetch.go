@@ -134,21 +134,33 @@ func newClient(caFile string) (*http.Client, error) {
 	}, nil
 }
 
+// CheckURL returns why keys can't be fetched from a URL, or nil.
+func CheckURL(address string) error {
+	_, err := checkURL(kindURL, address)
+	return err
+}
+
+// CheckIssuer returns why the keys of an issuer can't be discovered at its name, or nil.
+func CheckIssuer(name string) error {
+	_, err := checkURL(kindDiscovery, name)
+	return err
+}
+
 // checkURL checks a URL of the configuration and returns it without its query.
 func checkURL(k kind, address string) (string, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "":
-		return "", fmt.Errorf("%s: not an absolute URL", k)
+		return "", errors.New("not an absolute URL")
 	case u.User != nil:
-		return "", fmt.Errorf("%s: a URL with a password would be sent and logged; leave it out", k)
+		return "", errors.New("a URL with a password would be sent and logged; leave it out")
 	case u.Fragment != "":
-		return "", fmt.Errorf("%s: a URL with a fragment", k)
+		return "", errors.New("a URL with a fragment")
 	case k == kindDiscovery && (u.RawQuery != "" || u.ForceQuery):
-		return "", fmt.Errorf("%s: an issuer's URL has no query", k)
+		return "", errors.New("an issuer's URL has no query")
 	}
 	if err := allowed(u, u); err != nil {
-		return "", fmt.Errorf("%s: %s: %w", k, bare(u), err)
+		return "", fmt.Errorf("%s: %w", bare(u), err)
 	}
 	return bare(u), nil
 }

@@ -196,6 +196,7 @@ func TestOptionsRefused(t *testing.T) {
 		{Options{JWKSURL: "https://me:hidden@id.example.com"}, "password"},
 		{Options{JWKSURL: "https://id.example.com/#x"}, "fragment"},
 		{Options{JWKSURL: "ftp://localhost/x"}, "want https"},
+		{Options{JWKSURL: "http://idp.localhost/x"}, "want https"}, // DNS may be asked for it
 		{Options{Discovery: true}, "absolute URL"},
 		{Options{Discovery: true, Issuer: "joe"}, "absolute URL"},
 		{Options{Discovery: true, Issuer: "https://id.example.com?x"}, "no query"},

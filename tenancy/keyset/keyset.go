@@ -117,7 +117,9 @@ func (o Options) source() (k kind, place string, err error) {
 	case o.Refresh < 0:
 		return "", "", errors.New("refresh must not be negative")
 	case remote:
-		place, err = checkURL(k, place)
+		if place, err = checkURL(k, place); err != nil {
+			err = fmt.Errorf("%s: %w", k, err)
+		}
 	}
 	return k, place, err
 }

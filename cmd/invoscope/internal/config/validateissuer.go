@@ -2,33 +2,22 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/invoscope/invoscope/tenancy"
+	"github.com/invoscope/invoscope/tenancy/keyset"
 )
-
-// ownIssuer is the "iss" of the daemon's own tokens.
-const ownIssuer = "invoscope"
 
 // symmetric reports whether an algorithm's key is a secret that both sides have.
 func symmetric(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
 
-const (
-	maxLeeway  = Duration(10 * time.Minute)
-	minRefresh = Duration(10 * time.Second)
-)
+const minRefresh = Duration(10 * time.Second)
 
 func (i *Issuer) problems(p problemList) {
-	p.check(i.Issuer != ownIssuer, ".issuer", "invoscope is the issuer of the daemon's own tokens")
+	p.check(i.Issuer != tenancy.OwnIssuer, ".issuer", "invoscope is the issuer of the daemon's own tokens")
 	p.check(len(i.Audiences) > 0, ".audiences", "must name what tokens for this Invoscope have as aud")
-	p.check(i.Leeway >= 0 && i.Leeway <= maxLeeway, ".leeway", "must be between 0s and 10m")
-	if i.Tenant != "" {
-		p.err(tenancy.ValidTenant(i.Tenant), ".tenant")
-	}
 	i.Claims.problems(p.at(".claims"))
 	p.check(len(i.Keys) > 0, ".keys", "must name at least one source of keys")
 	unnamed := 0
@@ -89,25 +78,18 @@ func (k *KeySource) problems(p problemList, of *Issuer) {
 		}
 	}
 	p.check(sources == 1, "", "want exactly one of file, secret_file, jwks_file, jwks_url and discovery")
-	p.check(k.JWKSURL == "" || validKeyURL(string(k.JWKSURL)), ".jwks_url", keyURLMessage)
-	p.check(!k.Discovery || validKeyURL(of.Issuer), ".discovery", "the issuer's name must be where to ask: "+keyURLMessage)
+	if k.JWKSURL != "" {
+		p.err(keyset.CheckURL(string(k.JWKSURL)), ".jwks_url")
+	}
+	if k.Discovery {
+		if err := keyset.CheckIssuer(of.Issuer); err != nil {
+			p.add(".discovery", "the issuer's name must be where to ask: "+err.Error())
+		}
+	}
 	p.check(k.ID == "" || k.File != "" || k.SecretFile != "", ".id", "is for a file or a secret_file: others name their keys themselves")
 	p.check(k.CAFile == "" || k.Remote(), ".ca_file", "is for a jwks_url or discovery")
 	p.check(k.Refresh >= minRefresh, ".refresh", "must be at least 10s")
 	if k.Tenant != "" {
 		p.err(tenancy.ValidTenant(k.Tenant), ".tenant")
 	}
-}
-
-const keyURLMessage = "want https://host without credentials; http:// only on loopback: who can change the answer can sign tokens"
-
-// validKeyURL reports whether keys may be fetched from s.
-func validKeyURL(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") || ip != nil && ip.IsLoopback()
-	return u.Scheme == "https" || u.Scheme == "http" && loopback
 }

@@ -95,7 +95,6 @@ func (i *Issuer) policy() tenancy.Issuer {
 
 func (c Certificate) problems(p problemList) {
 	p.check(c.Subject != "", ".subject", "must not be empty")
-	p.err(tenancy.ValidTenant(c.Tenant), ".tenant")
 	p.check(len(c.Scopes) > 0, ".scopes", "must name at least one")
 	scopeProblems(c.Scopes, p.at(".scopes"))
 }
