@@ -16,7 +16,7 @@ func (r *Relay) admitted(route Route, serve handler) handler {
 	switch {
 	case route.Scope == "" || route.Free && route.Scope == tenancy.InvocationsRead:
 		return serve
-	case isWrite(route.Scope) || route.Scope == tenancy.Admin:
+	case route.Scope.Writes() || route.Scope == tenancy.Admin:
 		return func(w http.ResponseWriter, req *http.Request, id tenancy.Identity) error {
 			if err := r.writes(req.Context(), id); err != nil {
 				return err

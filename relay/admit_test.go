@@ -244,7 +244,7 @@ func TestWritingNeedsATenant(t *testing.T) {
 	f, known := limitedFixture(t, limits.Set{}, nil)
 	for _, token := range []string{"several", "all", "nobody", "forged"} {
 		for _, route := range Routes() {
-			if !isWrite(route.Scope) || route.serve == nil || strings.Contains(route.Pattern, "opentelemetry.proto") {
+			if !route.Scope.Writes() || route.serve == nil || strings.Contains(route.Pattern, "opentelemetry.proto") {
 				continue
 			}
 			resp, body := f.ask("POST", route.Pattern, token, "{}", "Content-Type", "application/json")

@@ -135,7 +135,3 @@ func validTenant(tenant string) error {
 	}
 	return nil
 }
-
-func isWrite(scope tenancy.Scope) bool {
-	return scope == tenancy.LogsWrite || scope == tenancy.TracesWrite
-}

@@ -59,7 +59,7 @@ func (r *Relay) newGRPC() *grpc.Server {
 func grpcScopes() map[string]tenancy.Scope {
 	scopes := map[string]tenancy.Scope{}
 	for _, route := range Routes() {
-		if route.Shape == fault.GRPC && isWrite(route.Scope) {
+		if route.Shape == fault.GRPC && route.Scope.Writes() {
 			scopes[route.Pattern] = route.Scope
 		}
 	}
@@ -77,7 +77,7 @@ func (r *Relay) tap(scopes map[string]tenancy.Scope) tap.ServerInHandle {
 			return ctx, status.Error(codes.Unimplemented, "this method is not served")
 		}
 		id, err := r.authorize(grpcCaller(ctx, call.Header), scope)
-		if err == nil && isWrite(scope) {
+		if err == nil && scope.Writes() {
 			err = r.writes(ctx, id)
 		}
 		if err != nil {

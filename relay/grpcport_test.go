@@ -38,7 +38,7 @@ func TestMatrixOfTheGRPCPort(t *testing.T) {
 		if route.Shape != fault.GRPC {
 			continue
 		}
-		served := isWrite(route.Scope)
+		served := route.Scope.Writes()
 		methods++
 		for form := range forms {
 			for name, cred := range m.credentials(route.Scope) {

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// apiTokenPrefix begins every API token: inv_tok_<id>_<secret>.
-	apiTokenPrefix = "inv_tok_"
+	// APITokenPrefix begins every API token: inv_tok_<id>_<secret>.
+	APITokenPrefix = "inv_tok_"
 
 	// maxTokenID is the longest id of an API token, in bytes.
 	maxTokenID = 64
@@ -22,7 +22,7 @@ func (s *snapshot) verifyAPIToken(token string, now time.Time) (*verified, error
 	if err := oneToken(token); err != nil {
 		return nil, err
 	}
-	id, _, _ := strings.Cut(strings.TrimPrefix(token, apiTokenPrefix), "_")
+	id, _, _ := strings.Cut(strings.TrimPrefix(token, APITokenPrefix), "_")
 	known, ok := s.apiTokens[id]
 	sum := hash(token)
 	same := subtle.ConstantTimeCompare(sum[:], known.Hash[:]) == 1

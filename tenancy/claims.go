@@ -144,7 +144,7 @@ func (m mapping) readTenants(claims rawJSON, id *Identity) error {
 	if err != nil || several == nil {
 		return err
 	}
-	if several.is(allTenants) {
+	if several.is(AllTenants) {
 		id.ReadsAll = true
 		return nil
 	}
@@ -154,7 +154,7 @@ func (m mapping) readTenants(claims rawJSON, id *Identity) error {
 		return errors.New(`the tenants claim is neither an array of strings nor "*"`)
 	case len(names) > maxTenants:
 		return errors.New("the tenants claim names too many")
-	case slices.Equal(names, []string{allTenants}):
+	case slices.Equal(names, []string{AllTenants}):
 		id.ReadsAll = true
 		return nil
 	}

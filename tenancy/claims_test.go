@@ -175,7 +175,7 @@ func FuzzClaims(f *testing.F) {
 		if err := id.valid(); err != nil {
 			t.Fatalf("%+v: %v", id, err)
 		}
-		if id.Tenant == "" && slices.ContainsFunc(id.Scopes, Scope.writes) || id.ReadsAll && id.Reads != nil {
+		if id.Tenant == "" && slices.ContainsFunc(id.Scopes, Scope.Writes) || id.ReadsAll && id.Reads != nil {
 			t.Fatalf("%+v", id)
 		}
 		for _, s := range id.Scopes {

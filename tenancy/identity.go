@@ -46,8 +46,8 @@ func (id *Identity) normalize() {
 	if id.Tenant != "" && len(id.Reads) == 1 {
 		id.Reads = nil
 	}
-	if id.Tenant == "" && slices.ContainsFunc(id.Scopes, Scope.writes) {
-		id.Scopes = slices.DeleteFunc(slices.Clone(id.Scopes), Scope.writes)
+	if id.Tenant == "" && slices.ContainsFunc(id.Scopes, Scope.Writes) {
+		id.Scopes = slices.DeleteFunc(slices.Clone(id.Scopes), Scope.Writes)
 	}
 }
 

@@ -68,13 +68,13 @@ func (g Grant) validateTenants() error {
 			return err
 		}
 	}
-	if g.Tenant == "" && slices.ContainsFunc(g.Scopes, Scope.writes) {
+	if g.Tenant == "" && slices.ContainsFunc(g.Scopes, Scope.Writes) {
 		return errors.New("a token that writes needs one tenant to write to")
 	}
 	if len(g.Tenants) > maxTenants {
 		return fmt.Errorf("%d tenants to read are too many (want at most %d, or * for all)", len(g.Tenants), maxTenants)
 	}
-	if slices.Equal(g.Tenants, []string{allTenants}) {
+	if slices.Equal(g.Tenants, []string{AllTenants}) {
 		return nil
 	}
 	for _, name := range g.Tenants {

@@ -115,7 +115,7 @@ func (s *snapshot) verify(token string, now time.Time) (*verified, error) {
 	if len(token) > maxToken {
 		return nil, malformed("longer than 16 KiB")
 	}
-	if strings.HasPrefix(token, apiTokenPrefix) {
+	if strings.HasPrefix(token, APITokenPrefix) {
 		return s.verifyAPIToken(token, now)
 	}
 	sum := hash(token)

@@ -33,12 +33,12 @@ func ParseScope(name string) (Scope, error) {
 	return "", fmt.Errorf("unknown scope %q (valid: %s)", shorten(name), joinScopes(Scopes(), ", "))
 }
 
-// writes reports whether the scope lets data in, which always goes to one tenant.
-func (s Scope) writes() bool { return s == LogsWrite || s == TracesWrite }
+// Writes reports whether the scope lets data in, which always goes to one tenant.
+func (s Scope) Writes() bool { return s == LogsWrite || s == TracesWrite }
 
 const (
-	// allTenants names all tenants, where a token may name several.
-	allTenants = "*"
+	// AllTenants names all tenants, where a token may name several.
+	AllTenants = "*"
 
 	// maxTenants is how many tenants one token names at most: an engine asks for each.
 	maxTenants = 64

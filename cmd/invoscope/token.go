@@ -89,5 +89,5 @@ var errIsToken = errors.New("that is a token, not the id of one: see `invoscope 
 
 // looksLikeToken tells a token from an id.
 func looksLikeToken(s string) bool {
-	return strings.HasPrefix(s, store.APIPrefix) || strings.Count(s, ".") == 2 && strings.HasPrefix(s, "ey")
+	return strings.HasPrefix(s, tenancy.APITokenPrefix) || strings.Count(s, ".") == 2 && strings.HasPrefix(s, "ey")
 }

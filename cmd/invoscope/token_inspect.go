@@ -76,7 +76,7 @@ func (c *tokenInspectCmd) Run(g *globals) error {
 		return err
 	}
 	var found *inspection
-	if strings.HasPrefix(token, store.APIPrefix) {
+	if strings.HasPrefix(token, tenancy.APITokenPrefix) {
 		found, err = inspectAPI(s, known, token, g.now())
 	} else {
 		found, err = inspectJWT(s, known, token, g.now)

@@ -16,10 +16,6 @@ import (
 	"github.com/invoscope/invoscope/tenancy"
 )
 
-// APIPrefix is what opaque tokens begin with. Behind it are the id, an underscore and
-// the secret.
-const APIPrefix = "inv_tok_"
-
 // Issue makes a token for g and writes down that it did. It returns the token itself,
 // which is not kept, and what is.
 //
@@ -107,7 +103,7 @@ func (s *Store) signJWT(g tenancy.Grant, at time.Time) (string, Token, error) {
 func makeAPI(g tenancy.Grant, at time.Time) (string, Token) {
 	made := newToken(g, API, at)
 	made.ID = rand.Text() // 26 characters of A-Z and 2-7: 130 bits
-	return APIPrefix + made.ID + "_" + rand.Text(), made
+	return tenancy.APITokenPrefix + made.ID + "_" + rand.Text(), made
 }
 
 // issueTime returns when a token for g is said to be issued. That is to the second, so

@@ -38,9 +38,6 @@ type Token struct {
 	Expires time.Time
 }
 
-// allTenants in Token.Tenants stands for every tenant.
-const allTenants = "*"
-
 // Identity returns who the bearer of the token is.
 func (t *Token) Identity() tenancy.Identity {
 	id := tenancy.Identity{
@@ -48,7 +45,7 @@ func (t *Token) Identity() tenancy.Identity {
 		Scopes: t.Scopes, Issued: t.Issued, Expires: t.Expires,
 	}
 	switch {
-	case slices.Contains(t.Tenants, allTenants):
+	case slices.Contains(t.Tenants, tenancy.AllTenants):
 		id.ReadsAll = true
 	case len(t.Tenants) > 0:
 		id.Reads = slices.Clone(t.Tenants)
@@ -122,7 +119,7 @@ func (r *record) validate(name string) error {
 		}
 	}
 	for _, t := range r.Tenants {
-		if err := tenancy.ValidTenant(t); err != nil && t != allTenants {
+		if err := tenancy.ValidTenant(t); err != nil && t != tenancy.AllTenants {
 			return err
 		}
 	}
@@ -190,7 +187,7 @@ var ErrWrongSecret = errors.New("the token's secret is wrong")
 // APIToken returns what is kept of an opaque token, expired or not. It is an
 // [fs.ErrNotExist] when nothing is, and [ErrWrongSecret].
 func (s *Store) APIToken(token string) (Token, error) {
-	rest, isAPI := strings.CutPrefix(token, APIPrefix)
+	rest, isAPI := strings.CutPrefix(token, tenancy.APITokenPrefix)
 	id, _, _ := strings.Cut(rest, "_")
 	if !isAPI || !validID(id) {
 		return Token{}, fmt.Errorf("look up token: %w", fs.ErrNotExist)

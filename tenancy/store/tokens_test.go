@@ -35,11 +35,11 @@ func TestAPIToken(t *testing.T) {
 		"right":           {token, nil},
 		"wrong secret":    {token[:len(token)-1] + "0", ErrWrongSecret},
 		"more":            {token + "A", ErrWrongSecret},
-		"no secret":       {APIPrefix + made.ID, ErrWrongSecret},
-		"unknown":         {APIPrefix + "x_y", fs.ErrNotExist},
-		"a path":          {APIPrefix + "../revocations_y", fs.ErrNotExist},
+		"no secret":       {tenancy.APITokenPrefix + made.ID, ErrWrongSecret},
+		"unknown":         {tenancy.APITokenPrefix + "x_y", fs.ErrNotExist},
+		"a path":          {tenancy.APITokenPrefix + "../revocations_y", fs.ErrNotExist},
 		"a JWT":           {signed, fs.ErrNotExist},
-		"the id of a JWT": {APIPrefix + other.ID + "_y", fs.ErrNotExist},
+		"the id of a JWT": {tenancy.APITokenPrefix + other.ID + "_y", fs.ErrNotExist},
 	} {
 		got, err := s.APIToken(tt.token)
 		if !errors.Is(err, tt.want) || err == nil && got.ID != made.ID {
