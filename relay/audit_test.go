@@ -75,7 +75,7 @@ func TestRecords(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			f, log := newFixture(t), newRecorder()
-			f.relay.opts.Audit, f.relay.opts.AuditQueries = log, true
+			f.relay.opts.Audit, f.relay.opts.AuditQueries = log, always
 			f.loki.before = readBody
 			r := httptest.NewRequest(tt.method, tt.target, nil)
 			if tt.body != "" {
@@ -98,6 +98,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+func always() bool { return true }
+
 // Without AuditQueries no text of a query is told.
 func TestRecordsWithoutQueries(t *testing.T) {
 	f, log := newFixture(t), newRecorder()
@@ -113,7 +115,7 @@ func TestRecordsWithoutQueries(t *testing.T) {
 // The queries of Grafana's gRPC streams are in messages.
 func TestRecordsOfGRPCQueries(t *testing.T) {
 	f, log := newFixture(t), newRecorder()
-	f.relay.opts.Audit, f.relay.opts.AuditQueries = log, true
+	f.relay.opts.Audit, f.relay.opts.AuditQueries = log, always
 	f.tempo.before = readBody
 	addr := f.publicPort(t)
 	for method, message := range map[string]string{
@@ -236,7 +238,7 @@ func BenchmarkAudited(b *testing.B) {
 	for name, auditor := range map[string]Auditor{"off": nil, "on": log, "record alone": discard{}} {
 		b.Run(name, func(b *testing.B) {
 			f := newFixture(b)
-			f.relay.opts.Audit, f.relay.opts.AuditQueries = auditor, auditor != nil
+			f.relay.opts.Audit, f.relay.opts.AuditQueries = auditor, always
 			f.relay.opts.Authenticator = fakeAuthenticator{"good": {Issuer: "invoscope", Tenant: "acme", Subject: "bench", Scopes: tenancy.Scopes()}}
 			h := f.relay.Public()
 			b.ReportAllocs()

@@ -32,7 +32,7 @@ func newTenants(t testing.TB) (*fixture, *recorder, *minter) {
 	t.Helper()
 	f, log, m := newFixture(t), newRecorder(), newMinter(t)
 	f.relay.opts.Authenticator = tenancy.NewAuthenticator(m.policy(), time.Now)
-	f.relay.opts.Audit, f.relay.opts.AuditQueries = log, true
+	f.relay.opts.Audit, f.relay.opts.AuditQueries = log, always
 	return f, log, m
 }
 

@@ -20,6 +20,9 @@ func (r *Relay) audits(route Route) bool {
 	return r.opts.Audit != nil && (route.Scope != "" || route.Pattern == "")
 }
 
+// auditsQueries reports whether lines have the text of queries.
+func (r *Relay) auditsQueries() bool { return r.opts.AuditQueries != nil && r.opts.AuditQueries() }
+
 // record tells the auditor what is known of the request by now.
 func (x *exchange) record(phase audit.Phase) {
 	rec := audit.Record{
@@ -46,7 +49,7 @@ func (x *exchange) record(phase audit.Phase) {
 			rec.In, rec.Out = rec.In+conn.in.Load(), rec.Out+conn.out.Load()
 		}
 	}
-	if x.relay.opts.AuditQueries && x.id.Issuer+x.id.Tenant != "" {
+	if x.relay.auditsQueries() && x.id.Issuer+x.id.Tenant != "" {
 		rec.Query = x.query()
 	}
 	x.relay.opts.Audit.Record(&rec)
@@ -90,7 +93,7 @@ func (r *Relay) countBody(route Route, req *http.Request) *countedBody {
 		return nil
 	}
 	b := &countedBody{ReadCloser: req.Body}
-	if r.opts.AuditQueries && isQuery(route) {
+	if r.auditsQueries() && isQuery(route) {
 		b.head = &bodyHead{}
 	}
 	return b

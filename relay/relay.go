@@ -72,10 +72,10 @@ type Options struct {
 	GrafanaURL string
 	// Now is the time by which "since" is meant; time.Now if nil.
 	Now func() time.Time
-	// Audit is told of every request; nil if nobody wants to know. AuditQueries says
-	// that it is told of the text of queries, too.
-	Audit        Auditor
-	AuditQueries bool
+	// Audit is told of every request; nil if nobody wants to know.
+	Audit Auditor
+	// AuditQueries says whether it is told of the text of queries, too; never if nil.
+	AuditQueries func() bool
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer

@@ -153,7 +153,7 @@ func (a *App) openRelay() error {
 		Registerer:    a.registry,
 	}
 	if a.audit != nil {
-		options.Audit, options.AuditQueries = auditor{a.audit, &a.auditQueries}, true
+		options.Audit, options.AuditQueries = a.audit, a.auditQueries.Load
 	}
 	a.relay = relay.New(options)
 	return nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -106,19 +105,4 @@ func (a *App) ensureToken() error {
 		return fmt.Errorf("make the token: %w", err)
 	}
 	return nil
-}
-
-// auditor leaves the text of queries out of the audit log unless that is wanted, which
-// may change while the daemon runs.
-type auditor struct {
-	*audit.Log
-	queries *atomic.Bool
-}
-
-// Record implements [relay.Auditor].
-func (a auditor) Record(r *audit.Record) {
-	if !a.queries.Load() {
-		r.Query = nil
-	}
-	a.Log.Record(r)
 }
